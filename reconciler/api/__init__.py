@@ -1,0 +1,1 @@
+"""The read-only socket. Serves published snapshots; has no way to change anything."""

@@ -1,0 +1,332 @@
+"""Desired and observed: the two values from which everything else is computed, and what they are made of.
+
+Only frozen values and what follows from them alone; how desired is made stands in `resolve`, how observed is
+read in `host`. Names are those of the Compose Specification and of the OCI. Tuples of pairs stand for small
+mappings, so that every value can be hashed and compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import lru_cache
+from typing import Literal
+
+Pairs = tuple[tuple[str, str], ...]
+Protocol = Literal["tcp", "udp"]
+
+
+# --- what a container is made of -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeMount:
+    """A named volume. `volume` is the volume's full name (`app_data`), the key in `Desired.volumes`."""
+
+    volume: str
+    target: str
+    read_only: bool = False
+    nocopy: bool = False  # a new volume is not filled from the image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindMount:
+    """A host path. `source` is absolute; a missing one is made as a folder when `create_host_path`."""
+
+    source: str
+    target: str
+    read_only: bool = False
+    create_host_path: bool = True
+    propagation: str = "rprivate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TmpfsMount:
+    """Memory. `size` in bytes, `mode` as permission bits; None leaves it to the kernel (half of memory, 1777)."""
+
+    target: str
+    size: int | None = None
+    mode: int | None = None
+    read_only: bool = False
+    options: tuple[str, ...] = ()
+
+
+Mount = VolumeMount | BindMount | TmpfsMount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """One published port; ranges are already expanded. `host_ip` "" means every address of the host."""
+
+    target: int
+    published: int
+    protocol: Protocol = "tcp"
+    host_ip: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """Compose `restart`. `max_retries` 0 means without end; only `on-failure` has one."""
+
+    policy: Literal["no", "always", "on-failure", "unless-stopped"] = "no"
+    max_retries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Limits. `memory` in bytes, `cpus` in processors, `pids` in processes; None is unlimited but for pids."""
+
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+
+
+# Changing one of these never needs a new container: they are read where they are needed, or live in the firewall.
+OUTSIDE_REVISION = frozenset({"spec", "restart", "ports", "depends_on"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """One desired replica, with everything resolved but the image's digest.
+
+    `command`, `entrypoint`: None means the image's own. `user`, `working_dir`, `stop_signal`: "" means the image's.
+    `spec` is the path of the declaring file below the spec directory; it holds, but does not identify.
+    """
+
+    name: str  # app-service-replica, unique on the host
+    app: str
+    service: str
+    replica: int
+    spec: str
+    image: str  # canonical reference, or oci:/absolute/path[:tag]
+    network: str | None  # key in Desired.networks; None: no network but loopback
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    environment: Pairs = ()
+    labels: Pairs = ()
+    working_dir: str = ""
+    user: str = ""
+    hostname: str = ""  # "" means the first 12 characters of the id
+    mounts: tuple[Mount, ...] = ()
+    ports: tuple[Port, ...] = ()
+    cap_add: tuple[str, ...] = ()  # without CAP_, upper case, sorted
+    cap_drop: tuple[str, ...] = ()
+    read_only: bool = False
+    init: bool = False
+    stop_signal: str = ""  # SIGTERM when neither spec nor image say
+    stop_grace_period: float = 10.0  # seconds
+    restart: Restart = field(default_factory=Restart)
+    resources: Resources = field(default_factory=Resources)
+    depends_on: tuple[str, ...] = ()  # services of the same app
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A bridge of one app. `name` is the full name (`app_default`)."""
+
+    name: str
+    app: str
+    spec: str
+    labels: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """A named volume. External ones must exist and are never made."""
+
+    name: str
+    app: str
+    spec: str
+    external: bool = False
+    labels: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """What all specs together mean.
+
+    `held`: app or spec path -> why its spec cannot be used; whatever on the host carries that app or path is left
+    exactly as it is. `unavailable`: why the source itself cannot be read ("" when it can); then absence from the
+    specs proves nothing, and nothing is removed.
+    """
+
+    containers: Mapping[str, Container] = field(default_factory=dict)
+    networks: Mapping[str, Network] = field(default_factory=dict)
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
+    held: Mapping[str, str] = field(default_factory=dict)
+    unavailable: str = ""
+
+
+# --- what the host shows ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageConfig:
+    """What an image asks for (OCI image-spec config.md); every field is input from a stranger."""
+
+    environment: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    working_dir: str = ""
+    user: str = ""
+    stop_signal: str = ""
+    volumes: tuple[str, ...] = ()
+    exposed_ports: tuple[str, ...] = ()  # "80/tcp"
+    labels: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenImage:
+    """An image that is whole in the store. `layers` are diffIDs, lowest first; `size` in bytes, unpacked."""
+
+    reference: str
+    digest: str  # of the manifest that was chosen, sha256:…
+    id: str  # of the config, sha256:…
+    layers: tuple[str, ...]
+    config: ImageConfig
+    created: str = ""  # RFC 3339, as the image says
+    architecture: str = "amd64"
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """No process, and none is known to have ended since the host booted: never started, or the host rebooted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """`runc create` is done, `runc start` is not: an interrupted start."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """Runs and is monitored. `stop_sent` is when the stop signal went out, None when it did not."""
+
+    pid: int
+    since: float
+    stop_sent: float | None = None
+    monitored: bool = True  # False: conmon is gone, so exit code and output can no longer be had
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exited:
+    """Ended. `code` is the exit status, 128 + n for signal n (conmon's exit file)."""
+
+    code: int
+    at: float
+    since: float  # when that run had started
+    oom: bool = False
+
+
+State = Dead | Created | Running | Exited
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenContainer:
+    """A container of ours on the host, whether its spec still exists or not.
+
+    `restarts` counts all starts after the first; `failures` those in a row that came soon after a start, from
+    which the back-off follows. `leftovers` are ended runs whose cgroup and runtime state still exist.
+    """
+
+    id: str  # 64 lower-case hex digits, new per instance
+    name: str
+    app: str
+    service: str
+    replica: int
+    spec: str
+    revision: str
+    image: str  # the reference it was made from
+    image_digest: str
+    network: str | None
+    address: str  # without prefix length, "" without a network
+    stop_signal: str  # resolved: a name such as SIGTERM
+    stop_grace_period: float
+    state: State
+    created_at: float
+    mounted: bool = True  # the overlay is mounted
+    connected: bool = True  # namespace pinned, veth there and on its bridge (True without a network)
+    restarts: int = 0
+    failures: int = 0
+    leftovers: tuple[str, ...] = ()
+    log_bytes: int = 0  # size of the newest log file
+    command: tuple[str, ...] = ()  # what runs, as in the bundle
+    damaged: str = ""  # why its record cannot be used, when it cannot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenNetwork:
+    """A bridge of ours. `subnet` in CIDR form of the gateway's own address, as 10.192.3.1/24."""
+
+    name: str
+    app: str
+    spec: str
+    bridge: str
+    subnet: str
+    up: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What the host shows of ours, and what of it constrains us.
+
+    `ruleset` is the digest of the rendered ruleset in force, "" when our table is missing or was changed by
+    somebody else. `routes` are the subnets that the host reaches by other links than ours.
+    """
+
+    images: Mapping[str, SeenImage] = field(default_factory=dict)  # by reference
+    networks: Mapping[str, SeenNetwork] = field(default_factory=dict)
+    volumes: frozenset[str] = frozenset()
+    containers: Mapping[str, SeenContainer] = field(default_factory=dict)  # by id
+    ruleset: str = ""
+    routes: tuple[str, ...] = ()
+
+
+# --- identity --------------------------------------------------------------------------------------------------
+
+
+def digest(text: str) -> str:
+    """SHA-256 of `text`, 64 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def canonical(value: object) -> object:
+    """`value` as JSON data, without what equals its default, so that a new field changes no existing digest."""
+    if is_dataclass(value) and not isinstance(value, type):
+        kept = {
+            entry.name: canonical(getattr(value, entry.name))
+            for entry in fields(value)
+            if not _is_default(value, entry.name)
+        }
+        return {"kind": type(value).__name__, **kept} if isinstance(value, Mount) else kept
+    if isinstance(value, tuple):
+        return [canonical(item) for item in value]
+    return value
+
+
+def _is_default(value: object, name: str) -> bool:
+    entry = next(entry for entry in fields(value) if entry.name == name)  # type: ignore[arg-type]
+    default = entry.default
+    if default is MISSING and entry.default_factory is not MISSING:
+        default = entry.default_factory()
+    return bool(getattr(value, name) == default)
+
+
+@lru_cache(maxsize=4096)
+def revision(container: Container, image_digest: str) -> str:
+    """Digest of everything that makes a container what it is; the same in every release (a frozen test)."""
+    kept = canonical(container)
+    assert isinstance(kept, dict)
+    parts = {key: value for key, value in kept.items() if key not in OUTSIDE_REVISION}
+    text = json.dumps({"container": parts, "image": image_digest}, sort_keys=True, separators=(",", ":"))
+    return digest(text)
+
+
+def container_id(container: Container, image_digest: str, now: float) -> str:
+    """The identity of one instance: 64 hex digits, new for every creation, the same for the same moment."""
+    return digest(f"{container.name}\0{revision(container, image_digest)}\0{now!r}")

@@ -1,0 +1,228 @@
+"""What a user may see: the snapshot that the daemon publishes, and the status that is projected from it.
+
+Nothing here is stored. The daemon builds one `Snapshot` after each look and publishes it by one attribute store;
+`api` and the command line only read it. Secrets never enter: environment values are not part of a status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, assert_never
+
+from reconciler.core.model import (
+    Container,
+    Created,
+    Dead,
+    Desired,
+    Exited,
+    Observed,
+    Running,
+    SeenContainer,
+)
+from reconciler.core.steps import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How the last try of a task ended. `error` is "" when it went well; `retry_at` is when it is tried again."""
+
+    key: str
+    at: float
+    error: str = ""
+    failures: int = 0
+    retry_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened. `sequence` grows by one; `action` is a closed vocabulary of past participles."""
+
+    sequence: int
+    at: float  # seconds since the epoch
+    kind: Literal["container", "image", "network", "volume", "firewall", "spec", "daemon"]
+    name: str
+    action: str  # pulled created started stopped died killed removed connected failed held recovered drifted …
+    message: str = ""
+    container: str = ""  # id, for containers
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What does not change while the daemon runs."""
+
+    name: str = ""
+    kernel: str = ""
+    operating_system: str = ""
+    architecture: str = "x86_64"
+    processors: int = 1
+    memory: int = 0  # bytes
+    runtime: str = "runc"
+    runtime_version: str = ""
+    cgroup_version: int = 2
+    cgroup_driver: str = "cgroupfs"
+    state_directory: str = ""
+    daemon_started: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything a reader may ask about, as it was at one moment."""
+
+    at: float
+    generation: int = 0  # grows with each look that changed something
+    desired: Desired = field(default_factory=Desired)
+    observed: Observed = field(default_factory=Observed)
+    plan: Plan = field(default_factory=Plan)
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)  # by task key
+    progress: Mapping[str, tuple[int, int, str]] = field(default_factory=dict)  # reference -> done, total, note
+    busy: frozenset[str] = frozenset()  # keys of tasks that run now
+    host: Host = field(default_factory=Host)
+
+
+class Feed(Protocol):
+    """Where readers get snapshots and events from; `daemon.events` implements it, readers run in other threads."""
+
+    def current(self) -> Snapshot:
+        """The newest snapshot; never blocks."""
+
+    def events(self, after: int) -> tuple[Event, ...]:
+        """The events that are still kept with a sequence above `after`, oldest first."""
+
+    def subscribe(self, ring: Callable[[], None]) -> Callable[[], None]:
+        """Call `ring` after each new event, from the daemon's thread; it must not block. Returns the way to stop."""
+
+
+# --- projection ------------------------------------------------------------------------------------------------
+
+Word = Literal["running", "starting", "stopping", "restarting", "exited", "created", "missing", "held"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerStatus:
+    """One line of `status`. `why` is "" when it is as it should be."""
+
+    name: str
+    app: str
+    service: str
+    state: Word
+    id: str = ""
+    image: str = ""
+    address: str = ""
+    ports: tuple[str, ...] = ()
+    since: float | None = None
+    restarts: int = 0
+    exit_code: int | None = None
+    oom: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What is not as it should be: key, sentence, and when it is tried again."""
+
+    key: str
+    message: str
+    retry_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """All of it. `converged` says that nothing is left to do."""
+
+    at: float
+    converged: bool
+    apps: tuple[str, ...]
+    containers: tuple[ContainerStatus, ...]
+    troubles: tuple[Trouble, ...]
+    pulls: tuple[tuple[str, int, int, str], ...] = ()
+
+
+def project(snapshot: Snapshot) -> Status:
+    """The status of a snapshot."""
+    why = _reasons(snapshot)
+    seen_by_name: dict[str, SeenContainer] = {}
+    for seen in sorted(snapshot.observed.containers.values(), key=lambda seen: seen.created_at):
+        seen_by_name[seen.name] = seen
+    names = sorted({*snapshot.desired.containers, *seen_by_name})
+    containers = tuple(
+        _container(snapshot.desired.containers.get(name), seen_by_name.get(name), why.get(f"container:{name}", ""))
+        for name in names
+    )
+    apps = sorted({entry.app for entry in containers} | set(snapshot.desired.held))
+    return Status(
+        at=snapshot.at,
+        converged=snapshot.plan.converged and not snapshot.busy,
+        apps=tuple(apps),
+        containers=containers,
+        troubles=_troubles(snapshot),
+        pulls=tuple((name, *rest) for name, rest in sorted(snapshot.progress.items())),
+    )
+
+
+def _reasons(snapshot: Snapshot) -> dict[str, str]:
+    reasons = {wait.key: wait.reason for wait in snapshot.plan.waits}
+    reasons |= {key: outcome.error for key, outcome in snapshot.outcomes.items() if outcome.error}
+    return reasons
+
+
+def _troubles(snapshot: Snapshot) -> tuple[Trouble, ...]:
+    troubles = [Trouble(key=wait.key, message=wait.reason, retry_at=wait.until) for wait in snapshot.plan.waits]
+    troubles += [
+        Trouble(key=outcome.key, message=outcome.error, retry_at=outcome.retry_at)
+        for outcome in snapshot.outcomes.values()
+        if outcome.error
+    ]
+    return tuple(sorted(troubles, key=lambda trouble: (trouble.key, trouble.message)))
+
+
+def _container(wanted: Container | None, seen: SeenContainer | None, why: str) -> ContainerStatus:
+    source = wanted or seen
+    assert source is not None
+    ports = (
+        tuple(_port(port.host_ip, port.published, port.target, port.protocol) for port in wanted.ports)
+        if wanted
+        else ()
+    )
+    if seen is None:
+        return ContainerStatus(
+            name=source.name, app=source.app, service=source.service, state="missing",
+            image=source.image, ports=ports, why=why,
+        )  # fmt: skip
+    state, since, code, oom = _state(seen)
+    return ContainerStatus(
+        name=seen.name,
+        app=seen.app,
+        service=seen.service,
+        state=state,
+        id=seen.id,
+        image=seen.image,
+        address=seen.address,
+        ports=ports,
+        since=since,
+        restarts=seen.restarts,
+        exit_code=code,
+        oom=oom,
+        why=why,
+    )
+
+
+def _port(host: str, published: int, target: int, protocol: str) -> str:
+    return f"{host or '*'}:{published}->{target}/{protocol}"
+
+
+def _state(seen: SeenContainer) -> tuple[Word, float | None, int | None, bool]:
+    match seen.state:
+        case Running(stop_sent=None, since=since):
+            return "running", since, None, False
+        case Running(since=since):
+            return "stopping", since, None, False
+        case Created():
+            return "starting", None, None, False
+        case Exited(code=code, at=at, oom=oom):
+            return "exited", at, code, oom
+        case Dead():
+            return "created", None, None, False
+        case _:
+            assert_never(seen.state)

@@ -1,0 +1,256 @@
+"""What can be done: one small frozen class per step, their union, and the plan that is made of them.
+
+A step is data; it says what to do and to what, and prints itself. `daemon.execute` does it, with one port call
+per step. The plan prints one line per step with its cause; that text is the `plan` command, the log line, the
+golden file of the planner's tests and the "why" of the status.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reconciler.core.model import Container, Network, SeenImage, Volume
+
+
+@dataclass(frozen=True, slots=True)
+class PullImage:
+    """Make the image whole in the store."""
+
+    reference: str
+
+    def __str__(self) -> str:
+        return f"pull image {self.reference}"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateNetwork:
+    """Make, or complete, the bridge: address, up, alias. `subnet` is the gateway's address with prefix length."""
+
+    network: Network
+    bridge: str
+    subnet: str
+
+    def __str__(self) -> str:
+        return f"create network {self.network.name} ({self.subnet} on {self.bridge})"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveNetwork:
+    """Remove the bridge of a network that nothing uses."""
+
+    name: str
+    bridge: str
+
+    def __str__(self) -> str:
+        return f"remove network {self.name} ({self.bridge})"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateVolume:
+    """Make the volume's folder."""
+
+    volume: Volume
+
+    def __str__(self) -> str:
+        return f"create volume {self.volume.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateContainer:
+    """Write record and bundle, mount the root file system. Starts nothing."""
+
+    id: str
+    container: Container
+    revision: str
+    image: SeenImage
+    address: str  # "" without a network
+    subnet: str  # the gateway's address with prefix length, "" without a network
+
+    def __str__(self) -> str:
+        where = f" at {self.address}" if self.address else ""
+        return f"create container {self.container.name} {self.id[:12]} of revision {self.revision[:12]}{where}"
+
+
+@dataclass(frozen=True, slots=True)
+class MountContainer:
+    """Mount the root file system of a container that exists (after a reboot)."""
+
+    id: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"mount container {self.name} {self.id[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectContainer:
+    """Pin its network namespace, and make or repair the veth between it and the bridge. Repeatable."""
+
+    id: str
+    name: str
+    bridge: str  # "" without a network: only the namespace with its loopback
+    address: str
+    subnet: str
+
+    def __str__(self) -> str:
+        where = f" to {self.bridge} as {self.address}" if self.bridge else " to nothing"
+        return f"connect container {self.name} {self.id[:12]}{where}"
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    """Run it: conmon, runtime create, runtime start. `restarts` and `failures` are what to record for this run."""
+
+    id: str
+    name: str
+    restarts: int
+    failures: int
+
+    def __str__(self) -> str:
+        return f"start container {self.name} {self.id[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class StopContainer:
+    """Send the stop signal and note when; does not wait."""
+
+    id: str
+    name: str
+    signal: str
+
+    def __str__(self) -> str:
+        return f"stop container {self.name} {self.id[:12]} with {self.signal}"
+
+
+@dataclass(frozen=True, slots=True)
+class KillContainer:
+    """SIGKILL everything in it; does not wait."""
+
+    id: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"kill container {self.name} {self.id[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class CleanContainer:
+    """Remove what ended runs left with the runtime: its state and their cgroups."""
+
+    id: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"clean container {self.name} {self.id[:12]} of ended runs"
+
+
+@dataclass(frozen=True, slots=True)
+class DisconnectContainer:
+    """Remove veth and namespace. Repeatable."""
+
+    id: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"disconnect container {self.name} {self.id[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveContainer:
+    """Unmount it and remove record, bundle, writable layer and logs. Repeatable."""
+
+    id: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"remove container {self.name} {self.id[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class RotateLog:
+    """Start a new log file, losing nothing."""
+
+    id: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"rotate log of container {self.name} {self.id[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyRuleset:
+    """Put the whole nftables table in force in one transaction."""
+
+    text: str
+    summary: str
+
+    def __str__(self) -> str:
+        return f"apply ruleset ({self.summary})"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRuleset:
+    """Delete our table."""
+
+    def __str__(self) -> str:
+        return "remove ruleset"
+
+
+Step = (
+    PullImage
+    | CreateNetwork
+    | RemoveNetwork
+    | CreateVolume
+    | CreateContainer
+    | MountContainer
+    | ConnectContainer
+    | StartContainer
+    | StopContainer
+    | KillContainer
+    | CleanContainer
+    | DisconnectContainer
+    | RemoveContainer
+    | RotateLog
+    | ApplyRuleset
+    | RemoveRuleset
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Steps for one resource, in order, safe to do now. `key` is `kind:name`; one task per key at a time."""
+
+    key: str
+    cause: str
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{self.key}: {step} ({self.cause})" for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What is not done yet, and why. `until` is when to look again, None when an event will tell."""
+
+    key: str
+    reason: str
+    until: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.key}: waits: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now and what to wait for. Neither tasks nor waits: converged."""
+
+    tasks: tuple[Task, ...] = field(default=())
+    waits: tuple[Wait, ...] = field(default=())
+
+    @property
+    def converged(self) -> bool:
+        """Whether the host is as the specs say."""
+        return not self.tasks and not self.waits
+
+    def __str__(self) -> str:
+        return "\n".join(str(entry) for entry in (*self.tasks, *self.waits))

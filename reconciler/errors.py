@@ -1,0 +1,41 @@
+"""The two ways in which something can fail, decided by what to do next.
+
+Every message is one sentence for a person: `cannot <do> <what>: <why>`. Nothing here logs, prints or exits;
+the queue retries a `HostError`, and a `SpecError` waits until somebody changes the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class ReconcilerError(Exception):
+    """What this program raises on purpose; anything else is a bug."""
+
+
+class HostError(ReconcilerError):
+    """The host did not do what was asked; the same may work later."""
+
+
+class SpecError(ReconcilerError):
+    """What a user wrote cannot be meant; trying again changes nothing.
+
+    Carries one or more problems, so that a file with three mistakes is mended in one go.
+    """
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake and its place: `file:line:column: cannot …`. Line and column count from 1; 0 when unknown."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"

@@ -1,0 +1,64 @@
+"""What an operator may set, as one frozen value. Read once at start; nothing else reads the environment.
+
+`Settings` knows paths and numbers only. How they come from `/etc/reconciler/reconciler.toml`, the environment
+and the command line stands in `cli.settings`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLimits:
+    """How much of a container's output is kept: `files` files of `size` bytes each (RELIABILITY: 10 MiB x 5)."""
+
+    size: int = 10 * 1024 * 1024
+    files: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where things are and how much of them there may be.
+
+    `instance` names everything that is shared on a host (nftables table, cgroup, link aliases), so that two
+    instances, say a demonstration beside an installed one, never touch each other.
+    """
+
+    instance: str = "reconciler"
+    specs: Path = Path("/etc/reconciler/specs")
+    state: Path = Path("/var/lib/reconciler")
+    run: Path = Path("/run/reconciler")
+    runtime: str = "runc"
+    monitor: str = "conmon"
+    cgroup_driver: str = "auto"  # auto | cgroupfs | systemd
+    socket_group: str = "reconciler"
+    address_pool: str = "10.192.0.0/12"
+    network_prefix: int = 24  # prefix length of a network taken from the pool
+    resync: float = 30.0  # seconds between full looks at everything
+    workers: int = 4
+    pulls: int = 3  # images fetched at the same time
+    logs: LogLimits = field(default_factory=LogLimits)
+    insecure_registries: tuple[str, ...] = ()  # hosts that may be spoken to without verified TLS
+    registry_ca: Path | None = None
+
+    @property
+    def images(self) -> Path:
+        """The content-addressed image store."""
+        return self.state / "images"
+
+    @property
+    def containers(self) -> Path:
+        """One folder per container: bundle, record, writable layer, logs."""
+        return self.state / "containers"
+
+    @property
+    def volumes(self) -> Path:
+        """One folder per named volume."""
+        return self.state / "volumes"
+
+    @property
+    def socket(self) -> Path:
+        """The read-only status socket."""
+        return self.run / "status.sock"

@@ -1,0 +1,1 @@
+"""Where specs come from. A source answers with texts, or says why it cannot be read."""
