@@ -83,8 +83,8 @@ class Resources:
     pids: int | None = None
 
 
-# Changing one of these never needs a new container: they are read where they are needed, or live in the firewall.
-OUTSIDE_REVISION = frozenset({"spec", "restart", "ports", "depends_on"})
+# Changing one of these never needs a new container: they are read where they are needed.
+OUTSIDE_REVISION = frozenset({"spec", "restart", "depends_on"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +221,7 @@ class Exited:
     at: float
     since: float  # when that run had started
     oom: bool = False
+    stopped: bool = False  # we had sent the stop signal
 
 
 State = Dead | Created | Running | Exited
@@ -249,6 +250,8 @@ class SeenContainer:
     stop_grace_period: float
     state: State
     created_at: float
+    ports: tuple[Port, ...] = ()
+    restart: Restart = field(default_factory=Restart)  # as it was declared when this instance was made
     mounted: bool = True  # the overlay is mounted
     connected: bool = True  # namespace pinned, veth there and on its bridge (True without a network)
     restarts: int = 0

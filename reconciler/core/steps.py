@@ -218,11 +218,15 @@ Step = (
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Steps for one resource, in order, safe to do now. `key` is `kind:name`; one task per key at a time."""
+    """Steps for one resource, in order, safe to do now. `key` is `kind:name`; one task per key at a time.
+
+    `about` says what of the resource is meant (a revision): a task that failed is tried again at once when it changes.
+    """
 
     key: str
     cause: str
     steps: tuple[Step, ...]
+    about: str = ""
 
     def __str__(self) -> str:
         return "\n".join(f"{self.key}: {step} ({self.cause})" for step in self.steps)
@@ -230,11 +234,15 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What is not done yet, and why. `until` is when to look again, None when an event will tell."""
+    """What is not done yet, and why. `until` is when to look again, None when an event will tell.
+
+    `passing`: it ends by itself, with or without success, as a grace period does; `run --once` sits it out.
+    """
 
     key: str
     reason: str
     until: float | None = None
+    passing: bool = False
 
     def __str__(self) -> str:
         return f"{self.key}: waits: {self.reason}"
