@@ -45,7 +45,7 @@ class Connection(H11Protocol):
         if self.transport.is_closing():
             return
         super().handle_events()
-        if answering and not self.flow.write_paused:
+        if self.conn.our_state in {h11.SEND_RESPONSE, h11.SEND_BODY} and not self.flow.write_paused:
             self._forget()
 
     def on_response_complete(self) -> None:
