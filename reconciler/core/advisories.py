@@ -36,7 +36,7 @@ _BACKPORTS = ((re.compile(r"1\.1\.5\+ds1-1\+deb12u\d+"), frozenset({"CVE-2024-21
 
 def parse_version(text: str) -> Version | None:
     """The first `x.y.z` in `text`."""
-    match = re.search(r"\b(\d{1,4})\.(\d{1,4})\.(\d{1,4})", text)
+    match = re.search(r"(?<![\d.])(\d{1,4})\.(\d{1,4})\.(\d{1,4})", text)
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
