@@ -146,6 +146,22 @@ def test_the_newest_snapshot_is_answered(api: Api) -> None:
     assert json.loads(api.client().ask("/healthz").read())["generation"] == 8
 
 
+def test_the_same_question_is_rendered_once_and_never_stale(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.api.app.time.time", lambda: NOW)
+    client = api.client()
+    first = client.ask("/containers/json").read()
+    monkeypatch.setattr("reconciler.api.app.encode", lambda _: b"rendered again")
+    assert client.ask("/containers/json").read() == first
+    monkeypatch.undo()
+    monkeypatch.setattr("reconciler.api.app.time.time", lambda: NOW)
+    assert len(client.ask("/containers/json?all=1").read()) > len(first)
+    for limit in range(1, 6):
+        assert len(json.loads(client.ask(f"/containers/json?limit={limit}").read())) == limit
+    api.feed.snapshot = replace(SNAPSHOT, observed=replace(SNAPSHOT.observed, containers={}))
+    assert client.ask("/containers/json").read() == b"[]\n"
+    assert client.ask("/containers/shop-web-1/json").status == 404
+
+
 def test_events_after_a_sequence(api: Api) -> None:
     lines = api.client().ask("/v1/events?after=2").read().splitlines()
     assert [json.loads(line)["sequence"] for line in lines] == [3, 4]

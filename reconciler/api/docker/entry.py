@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from reconciler.api.docker.words import address, gateway, host_address, program
 from reconciler.api.question import Json
@@ -59,6 +60,7 @@ class Shown:
         return self.wanted.ports if self.wanted and isinstance(self.seen.state, Running) else ()
 
 
+@lru_cache(maxsize=1024)
 def network_id(name: str) -> str:
     """64 hex digits, as clients cut ids without looking at their length."""
     return digest(f"network:{name}")

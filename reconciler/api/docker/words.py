@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 NEVER = "0001-01-01T00:00:00Z"  # Go's zero time: has not happened
 
@@ -32,6 +33,7 @@ def parse_timestamp(text: str) -> float:
         return 0.0
 
 
+@lru_cache(maxsize=4096)
 def address(text: str) -> str:
     """`text` if it is an IP address, else ""."""
     try:
@@ -45,6 +47,7 @@ def host_address(text: str) -> str:
     return address(text) or str(ipaddress.IPv4Address(0))
 
 
+@lru_cache(maxsize=1024)
 def gateway(subnet: str) -> tuple[str, int, str]:
     """Gateway, prefix length and network of a subnet written as the gateway's address (10.1.2.1/24)."""
     try:
