@@ -60,7 +60,7 @@ def _integer(lowest: int, highest: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         try:
             number = int(cast("int | str", value))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = lowest - 1
         if isinstance(value, bool | float) or not lowest <= number <= highest:
             raise ValueError(f"it must be a whole number from {lowest} to {highest}")
@@ -72,7 +72,7 @@ def _integer(lowest: int, highest: int) -> Callable[[object], int]:
 def _seconds(value: object) -> float:
     try:
         seconds = -1.0 if isinstance(value, bool) else float(cast("float | str", value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = -1.0
     if not 1 <= seconds <= 86400:
         raise ValueError("it must be a number of seconds from 1 to 86400")
