@@ -1,7 +1,8 @@
 """One host in memory behind all ports, and it obeys the host's laws.
 
 Doing what a real host refuses (creating twice, starting what is not mounted, removing a bridge in use) raises
-`IllegalCallError`, which no code may ever cause; a call that fails by chance raises `HostError`, before or after its effect.
+`IllegalCallError`, which no code may ever cause; a call that fails by chance raises `HostError`,
+before or after its effect.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class FakeHost:
         bridges = {network.bridge for network in self.bridges.values()}
         return seen.network is None or self.attached.get(seen.id) in bridges
 
-    def call(self, name: str, act: Callable[[], None]) -> None:
+    def call(self, name: str, act: Callable[[], object]) -> None:
         """Every port call passes here."""
         self.calls.append(name)
         if self.fault():
@@ -179,7 +180,7 @@ class _Bundles:
             return
         if isinstance(seen.state, Running) or id in self.host.attached:
             raise IllegalCallError(f"remove of {seen.name} in state {seen.state}")
-        self.host.call(f"remove {seen.name}", lambda: self.host.containers.pop(id) and None)
+        self.host.call(f"remove {seen.name}", lambda: self.host.containers.pop(id))
 
     def rotate_log(self, id: str) -> None:
         self.host.call("rotate", lambda: self.host.put(id, log_bytes=0))
@@ -198,7 +199,7 @@ class _Networks:
     def remove(self, name: str, bridge: str) -> None:
         if bridge in self.host.attached.values():
             raise IllegalCallError(f"removal of {name}, which is in use")
-        self.host.call(f"remove network {name}", lambda: self.host.bridges.pop(name, None) and None)
+        self.host.call(f"remove network {name}", lambda: self.host.bridges.pop(name, None))
 
     def connect(self, id: str, bridge: str, address: str, subnet: str) -> None:
         self.host.get(id)
@@ -208,7 +209,7 @@ class _Networks:
             self.host.call("connect", lambda: self.host.attached.update({id: bridge}))
 
     def disconnect(self, id: str) -> None:
-        self.host.call("disconnect", lambda: self.host.attached.pop(id, None) and None)
+        self.host.call("disconnect", lambda: self.host.attached.pop(id, None))
 
 
 class _Firewall:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from reconciler.core.addresses import bridge_name
 from reconciler.core.model import (
+    Container,
     Created,
     Dead,
     Desired,
@@ -35,8 +36,8 @@ WEB_CONTAINER = container()
 RUNNING = Running(pid=7, since=4000.0)
 
 
-def seen(state: State = RUNNING, **changes: object) -> SeenContainer:
-    wanted = changes.pop("of", WEB_CONTAINER)
+def seen(state: State = RUNNING, *, of: Container = WEB_CONTAINER, **changes: object) -> SeenContainer:
+    wanted = of
     values: dict[str, object] = {
         "id": "a" * 64, "name": wanted.name, "app": wanted.app, "service": wanted.service, "replica": wanted.replica,
         "spec": wanted.spec, "revision": revision(wanted, image(wanted.image).digest), "image": wanted.image,

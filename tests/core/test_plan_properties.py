@@ -13,7 +13,7 @@ from reconciler.core.plan import Policy, plan
 from reconciler.core.steps import Plan, Task
 from reconciler.daemon.execute import perform
 from reconciler.errors import HostError
-from tests.core.worlds import disturb, worlds
+from tests.core.worlds import disturbances, worlds
 from tests.fakes import FakeHost
 
 POLICY = Policy(address_pool="10.0.0.0/16", network_prefix=24)
@@ -69,7 +69,7 @@ def test_repeated_looks_reach_a_fixed_point(data: st.DataObject) -> None:
         if not wanted.held:
             check(host, wanted, end)
             assert end.converged
-        disturb(data.draw, host)
+        data.draw(disturbances)(host)
 
 
 @given(st.data())

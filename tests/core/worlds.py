@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import strategies as st
 
 from reconciler.core.model import Container, Desired, Network, Port, Restart, Volume, VolumeMount
@@ -52,7 +54,8 @@ def apps(draw: st.DrawFn, name: str) -> list[Container]:
     for index, service in enumerate(draw(st.lists(st.sampled_from(["web", "db", "job"]), unique=True, max_size=3))):
         ports = (Port(target=80, published=8000 + hash_of(name) + index),) if draw(st.booleans()) else ()
         mounts = (VolumeMount(volume=f"{name}_data", target="/data"),) if draw(st.booleans()) else ()
-        first = found[0].service if found and draw(st.booleans()) else ""
+        depends: bool = draw(st.booleans())
+        first = found[0].service if found and depends else ""
         environment = (("V", draw(st.sampled_from("12"))),)
         restart = draw(restarts)
         network = draw(st.sampled_from([f"{name}_default", f"{name}_default", None]))
@@ -77,13 +80,6 @@ def worlds(draw: st.DrawFn) -> Desired:
     held = draw(st.sampled_from(["", "", "a", "c"]))
     containers = [entry for name in names if name != held for entry in draw(apps(name))]
     return desired(*containers, held={held: "cannot read it"} if held else None)
-
-
-def disturb(draw: st.DrawFn, host: FakeHost) -> None:
-    """Something happens to the host that nobody declared."""
-    draw(st.sampled_from([_nothing, FakeHost.reboot, _crash, _flush, _unbridge, _unlink, _forget_images, _remove]))(
-        host
-    )
 
 
 def _nothing(_: FakeHost) -> None:
@@ -117,3 +113,9 @@ def _remove(host: FakeHost) -> None:
     for id in sorted(host.containers)[:1]:
         host.attached.pop(id, None)
         del host.containers[id]
+
+
+disturbances: st.SearchStrategy[Callable[[FakeHost], None]] = st.sampled_from(
+    [_nothing, FakeHost.reboot, _crash, _flush, _unbridge, _unlink, _forget_images, _remove]
+)
+"""Something happens to the host that nobody declared."""
