@@ -70,7 +70,12 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
     scene = _scene(desired, observed, policy, doing)
     busy = {task.key for task in doing}
     entries = chain(
-        _specs(scene), _images(scene), _networks(scene), _volumes(scene), _containers(scene, now, busy), _firewall(scene)
+        _specs(scene),
+        _images(scene),
+        _networks(scene),
+        _volumes(scene),
+        _containers(scene, now, busy),
+        _firewall(scene),
     )
     open_entries = [entry for entry in entries if entry.key not in busy]
     return Plan(
@@ -329,9 +334,7 @@ def _published(scene: _Scene) -> tuple[ruleset.Published, ...]:
             for port in seen.ports:
                 targets[_frontend(port)].append((seen.address, port.target))
     return tuple(
-        ruleset.Published(
-            protocol=protocol, host_ip=host_ip, port=port, targets=tuple(sorted(found, key=_by_address))
-        )
+        ruleset.Published(protocol=protocol, host_ip=host_ip, port=port, targets=tuple(sorted(found, key=_by_address)))
         for (protocol, host_ip, port), found in sorted(targets.items())
     )
 

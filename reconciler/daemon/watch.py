@@ -38,11 +38,11 @@ RINGING: list[type[FileSystemEvent]] = [
 ]
 
 
-class Watch(FileSystemEventHandler):
+class Watch:
     """Watches `root` with everything below it, and the folders on the way to it."""
 
     def __init__(self, root: Path, ring: Callable[[], None]) -> None:
-        self._root = Path(root).absolute()
+        self._root = root.absolute()
         self._ring = ring
         self._observer: BaseObserver = Observer()
         self._watches: dict[Path, tuple[int, ObservedWatch]] = {}
@@ -58,29 +58,28 @@ class Watch(FileSystemEventHandler):
         self._observer.stop()
         self._observer.join()
 
-    def dispatch(self, event: FileSystemEvent) -> None:
-        """Called by watchdog in a thread of its own."""
-        path = Path(str(event.dest_path or event.src_path))
-        inside = self._root in path.parents
-        if not inside:
-            self._follow()
-        if inside or path == self._root or Path(str(event.src_path)) in (self._root, *self._root.parents):
+    def _inside(self, _event: FileSystemEvent) -> None:
+        self._ring()
+
+    def _around(self, event: FileSystemEvent) -> None:
+        """Something happened beside or above the directory: perhaps another one stands there now."""
+        self._follow()
+        on_the_way = {self._root, self._root.resolve(), *self._root.parents}
+        if {Path(str(event.src_path)), Path(str(event.dest_path))} & on_the_way:
             self._ring()
 
     def _follow(self) -> None:
         """Listen to the folders that stand at these paths now; a replaced one has another inode."""
         with self._lock:
-            wanted = {path: path == self._root for path in (self._root, self._root.parent, self._target_parent())}
-            for path, recursive in wanted.items():
-                self._listen(path, recursive=recursive)
+            target = self._root.resolve()
+            nearest = next(path for path in self._root.parents if path.is_dir())
+            wanted = {target, target.parent, self._root.parent, nearest}
+            for path in self._watches.keys() - wanted:
+                self._observer.unschedule(self._watches.pop(path)[1])
+            for path in wanted:
+                self._listen(path, _Handler(self._inside if path == target else self._around), path == target)
 
-    def _target_parent(self) -> Path:
-        """Where a symbolic link to the directory leads, or the nearest parent that exists."""
-        if self._root.is_symlink():
-            return self._root.resolve().parent
-        return next((path for path in self._root.parents if path.is_dir()), Path("/"))
-
-    def _listen(self, path: Path, *, recursive: bool) -> None:
+    def _listen(self, path: Path, handler: FileSystemEventHandler, recursive: bool) -> None:
         try:
             inode = path.stat().st_ino
         except OSError:
@@ -89,8 +88,17 @@ class Watch(FileSystemEventHandler):
         if known and known[0] == inode:
             return
         if known:
-            del self._watches[path]
-            self._observer.unschedule(known[1])
+            self._observer.unschedule(self._watches.pop(path)[1])
         if inode:
-            watch = self._observer.schedule(self, str(path), recursive=recursive, event_filter=RINGING)
+            watch = self._observer.schedule(handler, str(path), recursive=recursive, event_filter=RINGING)
             self._watches[path] = (inode, watch)
+
+
+class _Handler(FileSystemEventHandler):
+    """Watchdog calls `dispatch` in a thread of its own."""
+
+    def __init__(self, call: Callable[[FileSystemEvent], None]) -> None:
+        self._call = call
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        self._call(event)

@@ -48,10 +48,12 @@ def test_it_wakes_again_after_each_take(queue: Queue) -> None:
 
 def test_no_name_is_lost_between_threads(queue: Queue) -> None:
     wanted = {f"{thread}-{number}" for thread in range(4) for number in range(500)}
-    threads = [
-        threading.Thread(target=lambda mine=thread: [queue.add(f"{mine}-{number}") for number in range(500)])
-        for thread in range(4)
-    ]
+
+    def add_all(thread: int) -> None:
+        for number in range(500):
+            queue.add(f"{thread}-{number}")
+
+    threads = [threading.Thread(target=add_all, args=(thread,)) for thread in range(4)]
     for thread in threads:
         thread.start()
     found: set[str] = set()
