@@ -54,8 +54,8 @@ class Namespaces:
         killed with the holder, so that nothing is left when the tests themselves are killed.
         """
         self.kinds = tuple(kinds)
-        proc = ("--mount-proc",) if "pid" in kinds else ()
-        script = f"set -e\n{setup}\necho ready\nexec tini -- sleep infinity"
+        proc, first = (("--mount-proc",), "tini -- sleep infinity") if "pid" in kinds else ((), "sleep infinity")
+        script = f"set -e\n{setup}\necho ready\nexec {first}"
         self._holder = subprocess.Popen(
             [
                 *("setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--kill-child", *proc),
