@@ -14,17 +14,22 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.end_to_end import namespaces
 from tests.end_to_end.machine import RUN, Machine
 from tests.end_to_end.namespaces import Namespaces, child_of
+from tests.end_to_end.registry import Registry
 
+RUNTIME_ROOT = RUN / "runtime"
 CHECKOUT = Path(__file__).resolve().parents[2]
 PROGRAM = (sys.executable, "-m", "reconciler")
 ENVIRONMENT = {"PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
+
+SITE = Path(__file__).with_name("site")
+SITE_RUNS = ("cache-redis-1", "site-web-1", "site-who-1", "site-who-2", "site-who-3", "worker-sleeper-1")
 
 CONVERGED, INVALID, DIFFERENT = 0, 3, 4  # exit codes of `run --once` and `plan`
 
@@ -37,6 +42,8 @@ class Host:
         self.specs = machine.disk / "specs"
         self._log = machine.disk / "daemon.log"
         self._daemon: subprocess.Popen[bytes] | None = None
+        for folder in ("", "worker/"):
+            self.write(f"{folder}.env", f"REGISTRY={Registry.http}\nSECURE_REGISTRY={Registry.https}\n")
 
     # --- specs ---------------------------------------------------------------------------------------------
 
@@ -48,6 +55,11 @@ class Host:
         aside.write_text(text)
         return aside.rename(path)
 
+    def write_site(self) -> None:
+        """Put the specs of `site/` in place, and beside them the `.env` that says where the registry is."""
+        for source in sorted(SITE.rglob("*.*")):
+            self.write(str(source.relative_to(SITE)), source.read_text())
+
     def remove(self, *names: str) -> None:
         """Delete specs."""
         for name in names:
@@ -55,9 +67,12 @@ class Host:
 
     # --- the program ---------------------------------------------------------------------------------------
 
-    def reconciler(self, *arguments: str | Path, code: int = 0) -> str:
-        """What the program says as a command on this machine; fails unless it ends with `code`."""
-        return self.machine.inside.run(*PROGRAM, *arguments, env=ENVIRONMENT, code=code)
+    def reconciler(self, *arguments: str | Path, code: int = 0, before: Sequence[str] = ()) -> str:
+        """What the program says as a command on this machine; fails unless it ends with `code`.
+
+        `before` is a command that runs it, such as one that takes rights away.
+        """
+        return self.machine.inside.run(*before, *PROGRAM, *arguments, env=ENVIRONMENT, code=code)
 
     def start(self) -> None:
         """Start the daemon and wait until its socket answers."""
@@ -118,6 +133,18 @@ class Host:
             shown = self.ask(f"/containers/{entry['Id']}/json")
             found[shown["Name"].lstrip("/")] = shown["State"]["Pid"]
         return found
+
+    def process(self, name: str) -> Path:
+        """`/proc` of the first process of a container."""
+        return self.machine.path(Path("/proc") / str(self.pids()[name]))
+
+    def kill(self, name: str) -> None:
+        """Kill the first process of a container, behind the program's back."""
+        self.machine.inside.run("kill", "-KILL", str(self.pids()[name]))
+
+    def runtime(self, *arguments: str) -> str:
+        """What the container runtime says when somebody asks it behind the program's back."""
+        return self.machine.inside.run("runc", "--root", RUNTIME_ROOT, *arguments)
 
     # --- waiting -------------------------------------------------------------------------------------------
 
