@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -26,7 +26,9 @@ DUMP_INTERRUPTED = 0x10
 _ERROR, _DONE = 2, 3
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
-_LARGE = 1 << 18  # the kernel fills at most 32 KiB a datagram; one buffer takes any
+_unpack_attribute = _ATTRIBUTE.unpack_from
+_ANY = range(1 << 14)
+_LARGE = 1 << 16  # the kernel fills at most 32 KiB a datagram
 
 # Groups as bits of sockaddr_nl.nl_groups: RTNLGRP_LINK 1, RTNLGRP_IPV4_IFADDR 5, RTNLGRP_IPV4_ROUTE 7;
 # NFNLGRP_NFTABLES 7.
@@ -58,19 +60,32 @@ def number(kind: int, value: int) -> bytes:
     return attribute(kind, struct.pack("=I", value))
 
 
-def attributes(data: bytes, offset: int = 0) -> Mapping[int, bytes]:
-    """The attributes in `data` from `offset` on, by type; of repeated ones the last."""
-    return dict(each_attribute(data, offset))
+def attributes(data: bytes, offset: int = 0, wanted: Container[int] = _ANY) -> Mapping[int, bytes]:
+    """The attributes in `data` from `offset` on whose type is `wanted`; of repeated ones the last.
+
+    The flags for nesting and byte order are taken off the type. Written without calls: a look reads thousands.
+    """
+    end = len(data) - 3
+    found: dict[int, bytes] = {}
+    while offset < end:
+        length, kind = _unpack_attribute(data, offset)
+        if length < 4:
+            break
+        kind &= 0x3FFF
+        if kind in wanted:
+            found[kind] = data[offset + 4 : offset + length]
+        offset += length + 3 & ~3
+    return found
 
 
-def each_attribute(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Type and value of each attribute, in order; the flags for nesting and byte order are taken off the type."""
-    end = len(data)
-    while offset + 4 <= end:
-        length, kind = _ATTRIBUTE.unpack_from(data, offset)
+def values(data: bytes) -> Iterator[bytes]:
+    """The values of a list, in order: attributes that all have the same type."""
+    offset = 0
+    while offset + 4 <= len(data):
+        length, _ = _unpack_attribute(data, offset)
         if length < 4:
             return
-        yield kind & 0x3FFF, data[offset + 4 : offset + length]
+        yield data[offset + 4 : offset + length]
         offset += length + 3 & ~3
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from hashlib import sha256
 
-from reconciler.host.netlink import Message, Netlink, attributes, each_attribute, string, text
+from reconciler.host.netlink import Message, Netlink, attributes, string, text, values
 
 _SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
 _GETTABLE, _GETCHAIN, _GETRULE, _GETSET, _GETSETELEM, _GETGEN = (_SUBSYSTEM | kind for kind in (1, 4, 7, 10, 13, 16))
@@ -52,4 +52,4 @@ def _of(table: str, bodies: list[bytes]) -> list[bytes]:
 def _elements(bodies: list[bytes]) -> list[bytes]:
     """The elements of a set in one order: the kernel's follows from a hash that may be made anew at any time."""
     lists = (attributes(body, _HEADER.size).get(_ELEMENTS, b"") for body in bodies)
-    return sorted(element for each in lists for _, element in each_attribute(each))
+    return sorted(element for each in lists for element in values(each))

@@ -17,7 +17,6 @@ from reconciler.host.netlink import (
     Message,
     attribute,
     attributes,
-    each_attribute,
     number,
     string,
     text,
@@ -38,6 +37,7 @@ _ROUTE = struct.Struct("=BBBBBBBBI")  # family, prefix, source prefix, tos, tabl
 _MAC, _NAME, _MTU, _LINK_INDEX, _MASTER, _INFO, _ALIAS, _AF_SPEC = 1, 3, 4, 5, 10, 18, 20, 26
 _NET_NS_FD, _EXT_MASK, _LINK_NETNSID = 28, 29, 37
 _INFO_KIND, _INFO_DATA, _SLAVE_KIND, _SLAVE_DATA = 1, 2, 4, 5
+_SEEN = frozenset({_NAME, _MTU, _LINK_INDEX, _MASTER, _INFO, _ALIAS, _LINK_NETNSID})
 _SKIP_STATISTICS = 1 << 3  # RTEXT_FILTER_SKIP_STATS: most of an answer's bytes
 _VETH_PEER = 1
 _HAIRPIN = 4  # IFLA_BRPORT_MODE
@@ -162,7 +162,7 @@ ALL_ROUTES = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
 def parse_link(body: bytes) -> Link:
     """A link from the body of RTM_NEWLINK."""
     _, _, index, flags, _ = _LINK.unpack_from(body)
-    seen = attributes(body, _LINK.size)
+    seen = attributes(body, _LINK.size, _SEEN)
     netnsid = seen.get(_LINK_NETNSID)
     info = seen.get(_INFO)
     return Link(
@@ -172,7 +172,7 @@ def parse_link(body: bytes) -> Link:
         alias=string(seen.get(_ALIAS, b"")),
         master=_integer(seen.get(_MASTER)),
         mtu=_integer(seen.get(_MTU)),
-        kind=string(next(iter(each_attribute(info)), (0, b""))[1]) if info else "",
+        kind=string(attributes(info).get(_INFO_KIND, b"")) if info else "",
         peer=_integer(seen.get(_LINK_INDEX)),
         netnsid=None if netnsid is None else _integer(netnsid),
     )
