@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from reconciler.cli import exits
+from reconciler.cli import codes
 from reconciler.core.document import Document
 from reconciler.core.resolve import resolve
 from reconciler.errors import Problem, SpecError
@@ -23,10 +23,10 @@ def check(_settings: Settings, arguments: argparse.Namespace) -> int:
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:
-        return exits.INVALID_SPECS
+        return codes.INVALID
     services = sum(len(entry.services) for entry in found.values() if isinstance(entry, Document))
     print(f"{len(found)} {'file is' if len(found) == 1 else 'files are'} right: {services} services")
-    return exits.OK
+    return codes.OK
 
 
 def _read(path: Path) -> Document | SpecError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from reconciler.cli import exits
+from reconciler.cli import codes
 from reconciler.cli.progress import Progressing, start_logging
 from reconciler.daemon import wire
 from reconciler.daemon.loop import Specs, until_settled
@@ -20,16 +20,16 @@ def down(settings: Settings, arguments: argparse.Namespace) -> int:
     """Stop and remove every container, network and rule of this instance."""
     if os.geteuid() != 0:
         raise HostError("cannot take anything off the host: that needs root")
-    start_logging(debug=arguments.debug)
+    start_logging()
     with wire.only_one(settings):
         daemon = wire.build(settings, _nothing, Progressing().show)
         daemon.loop.run(until_settled)
         left = daemon.loop.plan
     if not left.converged:
         print(left)
-        return exits.FAILED
+        return codes.FAILURE
     print(f"nothing of {settings.instance} is left on this host; images and volumes stay in {settings.state}")
-    return exits.OK
+    return codes.OK
 
 
 def _nothing() -> Specs:

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from reconciler.cli import exits
+from reconciler.cli import codes
 from reconciler.core.names import EVERYTHING
 from reconciler.core.plan import plan as make_plan
 from reconciler.core.resolve import resolve
@@ -32,8 +32,8 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
     for problem in (problem for error in invalid for problem in error.problems):
         print(problem, file=sys.stderr)
     if invalid or desired.held:
-        return exits.INVALID_SPECS
-    return exits.OK if found.converged else exits.NOT_CONVERGED
+        return codes.INVALID
+    return codes.OK if found.converged else codes.DIFFERENT
 
 
 def as_data(found: Plan) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -12,13 +13,13 @@ from reconciler.ports import Progress
 LINE_EVERY = 5.0  # seconds between two lines about one pull where there is no terminal
 
 
-def start_logging(*, debug: bool) -> None:
-    """Log to standard error: time and message, which begins with the resource."""
+def start_logging() -> None:
+    """Log to standard error: time and message, which begins with the resource; RECONCILER_DEBUG=1 tells more."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     root = logging.getLogger("reconciler")
     root.addHandler(handler)
-    root.setLevel(logging.DEBUG if debug else logging.INFO)
+    root.setLevel(logging.DEBUG if os.environ.get("RECONCILER_DEBUG") else logging.INFO)
 
 
 class Progressing:

@@ -10,7 +10,7 @@ import gc
 import signal
 from types import FrameType
 
-from reconciler.cli import exits
+from reconciler.cli import codes
 from reconciler.cli.progress import Progressing, start_logging
 from reconciler.daemon import wire
 from reconciler.daemon.loop import forever, until_settled
@@ -19,7 +19,7 @@ from reconciler.settings import Settings
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Converge, and keep converged unless `--once`."""
-    start_logging(debug=arguments.debug)
+    start_logging()
     with wire.only_one(settings):
         daemon = wire.build(settings, wire.specs(settings), Progressing().show)
         _stop_on_signals(daemon)
@@ -31,10 +31,10 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         finally:
             daemon.stop()
         if not arguments.once:
-            return exits.OK
+            return codes.OK
         for wait in daemon.loop.plan.waits:
             print(wait)
-        return exits.OK if daemon.loop.plan.converged else exits.NOT_CONVERGED
+        return codes.OK if daemon.loop.plan.converged else codes.DIFFERENT
 
 
 def _stop_on_signals(daemon: wire.Daemon) -> None:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from reconciler.api import Server, serve
+from reconciler.api.server import Server, serve
 from reconciler.core.names import EVERYTHING, LINKS, RULES, SPECS
 from reconciler.core.plan import Policy
 from reconciler.core.status import Host, Snapshot
@@ -27,7 +27,7 @@ from reconciler.daemon.watch import Watch
 from reconciler.errors import HostError
 from reconciler.host import netlink
 from reconciler.host.bundles import ContainerBundles
-from reconciler.host.cgroups import detect
+from reconciler.host.cgroups import Cgroups, detect
 from reconciler.host.firewall import Nftables
 from reconciler.host.images import ImageStore
 from reconciler.host.networks import BridgeNetworks
@@ -49,8 +49,6 @@ class Daemon:
     queue: Queue
     watch: Watch
     server: Server
-    workers: ThreadPoolExecutor
-    pulls: ThreadPoolExecutor
 
     def start(self) -> None:
         """Begin to listen to files and clients."""
@@ -71,13 +69,15 @@ class Adapters:
     volumes: VolumeFolders
     firewall: Nftables
     containers: ContainerReader
+    cgroups: Cgroups
     observer: Observer
 
 
 def adapters(settings: Settings) -> Adapters:
     """Enough to look at the host; nothing of it is changed by making them."""
     images, volumes, firewall = ImageStore(settings), VolumeFolders(settings), Nftables(settings)
-    containers = ContainerReader(settings)
+    cgroups = detect(settings.instance, settings.cgroup_driver)
+    containers = ContainerReader(settings, cgroups)
     readers = Readers(
         images=images.seen,
         volumes=volumes.seen,
@@ -86,7 +86,12 @@ def adapters(settings: Settings) -> Adapters:
         ruleset=firewall.look,
     )
     return Adapters(
-        images=images, volumes=volumes, firewall=firewall, containers=containers, observer=Observer(readers)
+        images=images,
+        volumes=volumes,
+        firewall=firewall,
+        containers=containers,
+        cgroups=cgroups,
+        observer=Observer(readers),
     )
 
 
@@ -109,14 +114,14 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
     """A daemon over the host of this machine. `show` is called from worker threads while images are pulled."""
     found = adapters(settings)
     found.images.recover()
-    runtime = OciRuntime(settings)
+    runtime = OciRuntime(settings, found.cgroups)
     queue = Queue()
     around = Surroundings(
         load=load,
         observe=found.observer.look,
         ports=Ports(
             images=found.images,
-            bundles=ContainerBundles(settings, lower=found.images.lower),
+            bundles=ContainerBundles(settings, found.images.lower, found.cgroups),
             runtime=runtime,
             networks=BridgeNetworks(settings),
             firewall=found.firewall,
@@ -128,7 +133,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         workers=ThreadPoolExecutor(settings.workers, "worker"),
         pulls=ThreadPoolExecutor(settings.pulls, "pull"),
         policy=policy(settings),
-        host=describe(settings),
+        host=describe(settings, found.cgroups),
         resync=settings.resync,
         doorbells=_doorbells(),
         monitors=found.containers.monitors,
@@ -140,8 +145,6 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         queue=queue,
         watch=Watch(settings.specs, lambda: queue.add(SPECS)),
         server=serve(around.events, settings),
-        workers=around.workers,
-        pulls=around.pulls,
     )
 
 
@@ -165,9 +168,8 @@ def only_one(settings: Settings) -> Iterator[None]:
         os.close(fd)
 
 
-def describe(settings: Settings) -> Host:
+def describe(settings: Settings, cgroups: Cgroups) -> Host:
     """What does not change while the daemon runs."""
-    cgroups = detect(settings)
     release = platform.freedesktop_os_release()
     return Host(
         name=platform.node(),
@@ -177,7 +179,7 @@ def describe(settings: Settings) -> Host:
         processors=os.cpu_count() or 1,
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         runtime=settings.runtime,
-        cgroup_version=cgroups.version,
+        cgroup_version=2 if cgroups.unified else 1,
         cgroup_driver=cgroups.driver,
         state_directory=str(settings.state),
         daemon_started=time.time(),
