@@ -9,6 +9,7 @@ Source: chapter "Env_file format" of the Compose Specification, and compose-go's
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import Final
 
@@ -29,6 +30,7 @@ _ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", "$": "$$"}
 def variables(name: str, text: str, around: Mapping[str, str]) -> dict[str, str]:
     """The variables of one file, in its order. `name` is the file as errors show it. Raises SpecError."""
     found: dict[str, str] = {}
+    known = ChainMap(found, dict(around))
     length = 0
     index = _skip(text, 0)
     while index < len(text):
@@ -36,7 +38,7 @@ def variables(name: str, text: str, around: Mapping[str, str]) -> dict[str, str]
         try:
             if not entry:
                 raise ValueError("a line must be NAME=value")
-            value, end = _value(text, entry.end(), {**around, **found}) if entry[2] else (around.get(entry[1]), index)
+            value, end = _value(text, entry.end(), known) if entry[2] else (around.get(entry[1]), index)
         except ValueError as error:
             raise SpecError(Problem(name, *_place(text, index), f"cannot read the variable: {error}")) from None
         length += len(value or "")

@@ -40,6 +40,7 @@ class _Reader:
     text: str
     variables: Mapping[str, str]
     index: int = 0
+    muted: int = 0
     unset: list[str] = field(default_factory=list)
 
     def read(self, depth: int) -> str:
@@ -84,28 +85,27 @@ class _Reader:
         found = _OPERATOR.match(self.text, self.index)
         operator = found[0] if found else ""
         self.index += len(operator)
-        kept, self.unset = self.unset, []
-        operand = self.read(depth + 1) if operator else ""
-        inner, self.unset = self.unset, kept
+        value = self.variables.get(name)
+        present = bool(value) if operator.startswith(":") else value is not None
+        wanted = present if operator.endswith("+") else not present
+        operand = self._operand(depth + 1, wanted) if operator else ""
         if not self.text.startswith("}", self.index):
             raise ValueError(f"'${{{name}' lacks its closing brace")
         self.index += 1
-        return self._apply(name, operator, operand, inner)
-
-    def _apply(self, name: str, operator: str, operand: str, inner: list[str]) -> str:
-        value = self.variables.get(name)
-        present = bool(value) if operator.startswith(":") else value is not None
-        if operator.endswith("?") and not present:
+        if operator.endswith("?") and wanted and not self.muted:
             raise ValueError(f"variable '{name}' is not set" + (f": {operand}" if operand else ""))
         if operator.endswith("+"):
-            present = not present
-            value = ""
-        if operator.endswith(("-", "+")) and not present:
-            self.unset += inner
-            return operand
-        return self._value(name) if value is None else value
+            return operand if wanted else ""
+        return operand if operator and wanted else self._value(name)
+
+    def _operand(self, depth: int, wanted: bool) -> str:
+        """What stands behind an operator; one that is not wanted is only stepped over."""
+        self.muted += not wanted
+        text = self.read(depth)
+        self.muted -= not wanted
+        return text
 
     def _value(self, name: str) -> str:
-        if name not in self.variables:
+        if name not in self.variables and not self.muted:
             self.unset.append(name)
         return self.variables.get(name, "")
