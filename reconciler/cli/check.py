@@ -11,7 +11,7 @@ from reconciler.core.document import Document
 from reconciler.core.resolve import resolve
 from reconciler.errors import Problem, SpecError
 from reconciler.settings import Settings
-from reconciler.spec import parse
+from reconciler.spec.parse import parse
 
 
 def check(_settings: Settings, arguments: argparse.Namespace) -> int:
@@ -31,7 +31,7 @@ def check(_settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _read(path: Path) -> Document | SpecError:
     try:
-        return parse(str(path), path.read_bytes(), lambda name: (path.parent / name).read_bytes())
+        return parse(str(path), path.read_bytes(), lambda name: (path.parent / name).read_bytes(), str(path.parent.absolute()))
     except SpecError as error:
         return error
     except OSError as error:

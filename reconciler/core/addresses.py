@@ -6,23 +6,18 @@ at a place that follows from its name, so that it finds the same subnet again af
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from reconciler.core.model import digest
 
 
 @dataclass(frozen=True, slots=True)
-class Subnets:
-    """The subnet of each network, as its gateway's address with prefix length (`10.192.3.1/24`).
+class Exhausted:
+    """No address is left; `message` is one sentence that says where and what to do."""
 
-    A network that found no place is missing from `assigned`, and `problem` says why and what to do.
-    """
-
-    assigned: Mapping[str, str]
-    problem: str = ""
+    message: str
 
 
 def bridge_name(instance: str, network: str) -> str:
@@ -31,36 +26,29 @@ def bridge_name(instance: str, network: str) -> str:
 
 
 def subnets(
-    networks: Iterable[str], in_force: Mapping[str, str], routes: Iterable[str], pool: str, prefix: int
-) -> Subnets:
-    """Where each network lives: where it lives already, else at a free place of the pool.
+    networks: Iterable[str], seen: Mapping[str, str], routes: Iterable[str], pool: str, prefix: int
+) -> Mapping[str, str | Exhausted]:
+    """The subnet of each network, as its gateway's address with prefix length (`10.192.3.1/24`), or why it has none.
 
-    `in_force` has the subnets of bridges, or remembered from containers, in any CIDR form, also those of networks
-    not asked for. `routes` are never overlapped by a new one. Another network's coming or going moves nothing.
+    `seen` has the subnets in force, or remembered from containers, in any CIDR form: they are kept, also those of
+    networks not asked for. `routes` are never overlapped by a new one. Another network's coming or going changes
+    no subnet that is in force.
     """
-    return _subnets(tuple(sorted(set(networks))), tuple(sorted(in_force.items())), tuple(routes), pool, prefix)
-
-
-@lru_cache(maxsize=2)
-def _subnets(
-    networks: tuple[str, ...], in_force: tuple[tuple[str, str], ...], routes: tuple[str, ...], pool: str, prefix: int
-) -> Subnets:
-    """Remembered for the last question: most looks ask it again."""
-    kept = {network: IPv4Interface(subnet).network for network, subnet in in_force if subnet}
-    taken = [*kept.values(), *(IPv4Network(route, strict=False) for route in routes)]
-    assigned: dict[str, str] = {}
-    problem = ""
-    for network in networks:
-        subnet = kept.get(network) or _free_subnet(network, taken, IPv4Network(pool), prefix)
+    wanted = sorted(set(networks))
+    kept = {network: IPv4Interface(subnet) for network, subnet in seen.items() if subnet}
+    taken = [subnet.network for subnet in kept.values()] + [IPv4Network(route, strict=False) for route in routes]
+    chosen: dict[str, str | Exhausted] = {}
+    for network in wanted:
+        subnet = kept[network].network if network in kept else _free_subnet(network, taken, IPv4Network(pool), prefix)
         if subnet is None:
-            problem = (
+            chosen[network] = Exhausted(
                 f"cannot choose a subnet for network {network}: no /{prefix} is left in the address pool {pool}; "
                 "set a larger address_pool or a longer network_prefix"
             )
             continue
         taken.append(subnet)
-        assigned[network] = f"{gateway(str(subnet))}/{subnet.prefixlen}"
-    return Subnets(assigned, problem)
+        chosen[network] = f"{gateway(str(subnet))}/{subnet.prefixlen}"
+    return chosen
 
 
 def gateway(subnet: str) -> str:
@@ -68,12 +56,15 @@ def gateway(subnet: str) -> str:
     return str(IPv4Interface(subnet).network.network_address + 1)
 
 
-def free_address(subnet: str, taken: Collection[str]) -> str:
-    """The lowest address of `subnet` (any CIDR form) that is neither gateway, broadcast nor taken; "" when full."""
+def free_address(subnet: str, used: Iterable[str]) -> str | Exhausted:
+    """The lowest address of `subnet` (any CIDR form) that is neither the gateway's, nor broadcast, nor in `used`."""
     network = IPv4Interface(subnet).network
+    taken = {int(IPv4Address(address)) for address in used if address}
     first, last = int(network.network_address) + 2, int(network.broadcast_address) - 1
-    candidates = (str(IPv4Address(address)) for address in range(first, last + 1))
-    return next((address for address in candidates if address not in taken), "")
+    for address in range(first, last + 1):
+        if address not in taken:
+            return str(IPv4Address(address))
+    return Exhausted(f"cannot choose an address: all {max(0, last - first + 1)} of {network} are in use")
 
 
 def _free_subnet(network: str, taken: list[IPv4Network], pool: IPv4Network, prefix: int) -> IPv4Network | None:

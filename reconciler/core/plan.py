@@ -96,7 +96,7 @@ class _Scene:
     kept: tuple[SeenContainer, ...]  # held: no spec says anything of them now, so they stay as they are
     leaving: tuple[SeenContainer, ...]  # no longer in any spec
     networks: Mapping[str, Network]  # what must be there: declared, or used by what is kept
-    subnets: addresses.Subnets
+    subnets: Mapping[str, str | addresses.Exhausted]
     taken: dict[str, set[str]] = field(default_factory=dict)  # network -> addresses; grows while planning
 
 
@@ -164,7 +164,10 @@ def _steps(tasks: Sequence[Task]) -> Iterator[Step]:
 def _specs(scene: _Scene) -> Iterator[Entry]:
     if scene.desired.unavailable:
         yield Wait("specs", scene.desired.unavailable)
+    reasons: dict[str, str] = {}  # the same one holds a file and its app
     for name, why in sorted(scene.desired.held.items()):
+        reasons.setdefault(why, name)
+    for why, name in reasons.items():
         yield Wait(f"held:{name}", why)
 
 
@@ -179,9 +182,9 @@ def _images(scene: _Scene) -> Iterator[Entry]:
 def _networks(scene: _Scene) -> Iterator[Entry]:
     for name, network in sorted(scene.networks.items()):
         seen = scene.observed.networks.get(name)
-        subnet = scene.subnets.assigned.get(name)
-        if subnet is None:
-            yield Wait(f"network:{name}", scene.subnets.problem)
+        subnet = scene.subnets[name]
+        if isinstance(subnet, addresses.Exhausted):
+            yield Wait(f"network:{name}", subnet.message)
         elif seen is None or not seen.up or seen.subnet != subnet:
             bridge = addresses.bridge_name(scene.policy.instance, name)
             cause = "missing" if seen is None else "drifted: down or without its address"
@@ -300,10 +303,11 @@ def _create(scene: _Scene, container: Container, image: SeenImage, now: float) -
         seen = scene.observed.networks[container.network]
         bridge, subnet = seen.bridge, seen.subnet
         taken = scene.taken.setdefault(container.network, set())
-        address = addresses.free_address(subnet, taken)
-        if not address:
-            yield Wait(lifecycle.key(container.name), f"cannot place it: no address is free in {subnet}")
+        free = addresses.free_address(subnet, taken)
+        if isinstance(free, addresses.Exhausted):
+            yield Wait(lifecycle.key(container.name), free.message)
             return
+        address = free
         taken.add(address)
     id, made = container_id(container, image.digest, now), revision(container, image.digest)
     steps: tuple[Step, ...] = (

@@ -73,6 +73,12 @@ class Loop:
     _full_look_at: float = 0.0
     _shown_progress_at: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Listen to what rings by itself."""
+        for fd in (self.around.queue.fd, *self.around.doorbells):
+            self._epoll.register(fd, select.EPOLLIN)
+        self._full_look_at = self.around.clock() + self.around.resync
+
     def look(self, names: frozenset[str]) -> None:
         """One pass of the pipeline: the whole program."""
         around, now = self.around, self.around.clock()
@@ -88,7 +94,6 @@ class Loop:
 
     def run(self, until: Callable[[Loop], bool]) -> None:
         """Look, wait for the next event, look again, until told to stop or `until` is satisfied."""
-        self._watch(self.around.queue.fd, *self.around.doorbells)
         names = frozenset({EVERYTHING})
         while not self.stopping:
             self.look(names)
@@ -193,11 +198,6 @@ class Loop:
         now = self.around.clock()
         soonest = min((self._full_look_at, *due, *self.around.retries.times_after(now)))
         return min(max(0.0, soonest - now), self.around.resync)
-
-    def _watch(self, *fds: int) -> None:
-        for fd in fds:
-            self._epoll.register(fd, select.EPOLLIN)
-        self._full_look_at = self.around.clock() + self.around.resync
 
     def _watch_monitors(self) -> None:
         """Listen for the end of monitors that are new. One shot: the pidfd of a dead process stays readable."""

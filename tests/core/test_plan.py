@@ -315,7 +315,7 @@ def test_a_dependency_is_started_first() -> None:
 def test_a_full_network_is_a_sentence() -> None:
     small = replace(NETWORK, subnet="10.0.7.1/30")
     found = made(desired(WEB_CONTAINER, container(replica=2)), host(networks={"shop_default": small}, ruleset=""))
-    assert "cannot place it: no address is free in 10.0.7.1/30" in str(found)
+    assert "cannot choose an address: all 1 of 10.0.7.0/30 are in use" in str(found)
 
 
 def test_leftovers_of_ended_runs_are_cleaned_while_the_new_one_runs() -> None:

@@ -17,7 +17,7 @@ from reconciler.daemon.loop import Loop, Specs, Surroundings, until_settled
 from reconciler.daemon.queue import Queue, Retries
 from reconciler.errors import SpecError
 from reconciler.ports import Progress
-from reconciler.spec import parse
+from reconciler.spec.parse import parse
 from tests.fakes import FakeHost
 
 SHOP = """
