@@ -29,7 +29,7 @@ from reconciler.host import netlink
 from reconciler.host.bundles import ContainerBundles
 from reconciler.host.cgroups import Cgroups, detect
 from reconciler.host.firewall import Nftables
-from reconciler.host.images import ImageStore
+from reconciler.host.images.store import ImageStore
 from reconciler.host.networks import BridgeNetworks
 from reconciler.host.observe import Observer, Readers
 from reconciler.host.observe.containers import ContainerReader
@@ -137,7 +137,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         resync=settings.resync,
         doorbells=_doorbells(),
         monitors=found.containers.monitors,
-        anticipate=runtime.anticipate,
+        anticipate=found.cgroups.freshen,
         show=show,
     )
     return Daemon(
