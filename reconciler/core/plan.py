@@ -104,7 +104,14 @@ def _scene(desired: Desired, observed: Observed, policy: Policy, doing: Sequence
     instances: dict[str, list[SeenContainer]] = defaultdict(list)
     for seen in sorted(observed.containers.values(), key=lambda seen: (-seen.created_at, seen.id)):
         instances[seen.name].append(seen)
-    undeclared = [seen for name in sorted(instances) if name not in desired.containers for seen in instances[name]]
+    in_hand = {step.id for step in _steps(doing) if isinstance(step, CreateContainer)}  # still without a record
+    undeclared = [
+        seen
+        for name in sorted(instances)
+        if name not in desired.containers
+        for seen in instances[name]
+        if seen.id not in in_hand
+    ]
     kept = tuple(seen for seen in undeclared if _held(desired, seen.app, seen.spec))
     networks = {seen.network: Network(name=seen.network, app=seen.app, spec=seen.spec) for seen in kept if seen.network}
     networks |= desired.networks
@@ -218,7 +225,7 @@ def _containers(scene: _Scene, now: float, busy: Set[str]) -> Iterator[Entry]:
 def _firewall(scene: _Scene) -> Iterator[Entry]:
     bridges = tuple(sorted((seen.bridge, seen.subnet) for seen in scene.observed.networks.values()))
     if not bridges:
-        if scene.observed.ruleset:
+        if scene.observed.ruleset and not scene.networks:  # a bridge that is only gone for now must not open anything
             yield Task("firewall", "no networks", (RemoveRuleset(),))
         return
     published = _published(scene)

@@ -335,6 +335,21 @@ def test_what_is_being_done_is_not_planned_again() -> None:
     assert made(desired(WEB_CONTAINER), host(), found.tasks) == Plan()
 
 
+def test_a_container_that_is_being_made_is_not_taken_for_a_stray() -> None:
+    found = made(desired(WEB_CONTAINER), host())
+    step = found.tasks[0].steps[0]
+    assert isinstance(step, CreateContainer)
+    half_made = seen(Dead(), id=step.id, name=step.id[:12], damaged="cannot read its record: no such file")
+    assert not made(desired(WEB_CONTAINER), host(half_made), found.tasks).tasks
+    assert made(desired(WEB_CONTAINER), host(half_made)).tasks[-1].cause == "not in any spec"
+
+
+def test_a_bridge_that_is_gone_opens_nothing() -> None:
+    assert [task.key for task in made(desired(WEB_CONTAINER), host(seen(), networks={})).tasks] == [
+        "network:shop_default"
+    ]
+
+
 def test_a_missing_external_volume_is_waited_for() -> None:
     wanted = desired(container(mounts=(VolumeMount(volume="nas", target="/data"),)))
     external = replace(wanted, volumes={"nas": replace(wanted.volumes["nas"], external=True)})
