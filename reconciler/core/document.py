@@ -21,6 +21,9 @@ class Place(NamedTuple):
     column: int = 0
 
 
+NOWHERE = Place()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortMapping:
     """One entry of `ports` after ranges are expanded. `published` None: any free host port, but always the same."""
@@ -29,7 +32,7 @@ class PortMapping:
     published: int | None = None
     protocol: Protocol = "tcp"
     host_ip: str = ""
-    at: Place = Place()
+    at: Place = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +40,7 @@ class Dependency:
     """One entry of `depends_on`."""
 
     service: str
-    at: Place = Place()
+    at: Place = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,7 @@ class Service:
     restart: Restart = field(default_factory=Restart)
     resources: Resources = field(default_factory=Resources)
     replicas: int = 1
-    at: Place = Place()
+    at: Place = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +79,7 @@ class NetworkDeclaration:
     key: str
     name: str = ""
     labels: Pairs = ()
-    at: Place = Place()
+    at: Place = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +90,7 @@ class VolumeDeclaration:
     name: str = ""
     external: bool = False
     labels: Pairs = ()
-    at: Place = Place()
+    at: Place = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -101,7 +104,7 @@ class Document:
 
     path: str
     name: str = ""
-    at: Place = Place()
+    at: Place = NOWHERE
     services: tuple[Service, ...] = ()
     networks: tuple[NetworkDeclaration, ...] = ()
     volumes: tuple[VolumeDeclaration, ...] = ()

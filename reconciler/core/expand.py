@@ -95,9 +95,7 @@ def _volumes(app: str, spec: str, document: Document, names: dict[str, str]) -> 
             yield Volume(name=names[entry.key], app=app, spec=spec, external=entry.external, labels=entry.labels)
 
 
-def _replicas(
-    app: str, spec: str, service: Service, network: str, volumes: dict[str, str]
-) -> Iterator[Container]:
+def _replicas(app: str, spec: str, service: Service, network: str, volumes: dict[str, str]) -> Iterator[Container]:
     mounts = tuple(sorted((_named(mount, volumes) for mount in service.mounts), key=lambda mount: mount.target))
     for replica in range(1, service.replicas + 1):
         yield Container(
@@ -159,22 +157,23 @@ def _name_problems(app: str, document: Document) -> Iterator[Problem]:
 
 
 def _cycles(document: Document, services: dict[str, Service]) -> Iterator[Problem]:
-    """One problem per cycle: remove what depends on nothing that is left, until nothing more can be removed."""
-    left = dict(services)
-    while free := [name for name, service in left.items() if not _needs(service, left)]:
-        for name in free:
-            del left[name]
+    """One problem per cycle."""
+    left = _prune(services)
     while left:
         circle = _circle(left)
         first = services[circle[0]]
         at = next(entry.at for entry in first.depends_on if entry.service == circle[1])
         why = f"it depends on itself: {' -> '.join(circle)}"
         yield _problem(document, at, f"'depends_on' of service '{first.name}'", why)
-        for name in circle[1:]:
-            left.pop(name, None)
-        while free := [name for name, service in left.items() if not _needs(service, left)]:
-            for name in free:
-                del left[name]
+        left = _prune({name: service for name, service in left.items() if name not in circle})
+
+
+def _prune(services: dict[str, Service]) -> dict[str, Service]:
+    """Without what depends on nothing that is left, again and again: what stays is in a cycle, or needs one."""
+    left = services
+    while len(kept := {name: service for name, service in left.items() if _needs(service, left)}) < len(left):
+        left = kept
+    return left
 
 
 def _needs(service: Service, left: dict[str, Service]) -> list[str]:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler.core.document import Document, PortMapping
+from reconciler.core.document import Document, Place, PortMapping
 from reconciler.core.expand import App, Claim, expand
 from reconciler.core.model import Container, Desired, Port
 from reconciler.errors import Problem, SpecError
@@ -32,33 +32,25 @@ def resolve(
     `established` are the apps that run already. `unavailable` is why the source cannot be read. `apps` are the app
     names from the last good parse, by path, so that an app is still known when its spec cannot be parsed. Never raises.
     """
-    held: dict[str, str] = {}
     claims = _Claims()
     accepted: list[App] = []
     candidates: list[App] = []
     for path, spec in sorted(specs.items()):
         if isinstance(spec, SpecError):
-            _hold(held, path, (apps or {}).get(path, ""), str(spec))
+            claims.hold(path, (apps or {}).get(path, ""), str(spec))
         else:
             candidates.append(expand(path, spec))
     for app in sorted(candidates, key=lambda app: (app.name not in established, app.spec)):
         problems = app.problems or tuple(claims.conflicts(app))
         if problems:
-            duplicate = claims.owner("app", app.name)
-            _hold(held, app.spec, "" if duplicate else app.name, str(SpecError(*problems)))
+            claims.hold(app.spec, app.name, str(SpecError(*problems)))
         else:
             claims.take(app)
             accepted.append(app)
-    return _desired(accepted, claims, held, unavailable)
+    return _desired(accepted, claims, unavailable)
 
 
-def _hold(held: dict[str, str], path: str, app: str, why: str) -> None:
-    held[path] = why
-    if app:
-        held.setdefault(app, why)
-
-
-def _desired(accepted: list[App], claims: _Claims, held: dict[str, str], unavailable: str) -> Desired:
+def _desired(accepted: list[App], claims: _Claims, unavailable: str) -> Desired:
     containers: dict[str, Container] = {}
     for app in sorted(accepted, key=lambda app: app.name):
         ports = _ports(app, claims)
@@ -69,7 +61,7 @@ def _desired(accepted: list[App], claims: _Claims, held: dict[str, str], unavail
         containers=containers,
         networks={network.name: network for app in accepted for network in app.networks},
         volumes={volume.name: volume for app in accepted for volume in app.volumes},
-        held=held,
+        held=claims.held,
         unavailable=unavailable,
     )
 
@@ -79,18 +71,23 @@ def _desired(accepted: list[App], claims: _Claims, held: dict[str, str], unavail
 
 @dataclass(slots=True)
 class _Claims:
-    """What accepted apps own: names by kind, and ports by protocol and number."""
+    """What apps own: names by kind, ports by protocol and number; and who is held, by path and by app name."""
 
     names: dict[tuple[str, str], App] = field(default_factory=dict)
     ports: dict[tuple[str, int], list[tuple[str, App]]] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
 
-    def owner(self, kind: str, name: str) -> App | None:
-        return self.names.get((kind, name))
+    def hold(self, path: str, name: str, why: str) -> None:
+        """Keep the app's name for it, unless it belongs to an app of another path already."""
+        self.held[path] = why
+        if name and ("app", name) not in self.names:
+            self.held[name] = why
+            self.names["app", name] = App(name=name, spec=path, at=Place())
 
     def conflicts(self, app: App) -> Iterator[Problem]:
         """Why `app` cannot be accepted beside those that were."""
         for kind, name in _names(app):
-            other = self.owner(kind, name)
+            other = self.names.get((kind, name))
             if other:
                 yield _conflict(app, app.at, f"{kind} '{name}'", other)
         own: dict[tuple[str, int], list[tuple[str, App]]] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from reconciler.spec import forms, refusals
 from reconciler.spec.types import (
@@ -144,7 +144,7 @@ class Deploy(Model):
 
 def _listed(value: object) -> object:
     if isinstance(value, dict):
-        raise ValueError("conditions are not supported yet; write a list of services")
+        raise forms.FormError("conditions are not supported yet; write a list of services")
     return value
 
 

@@ -21,7 +21,7 @@ from reconciler.core.reference import canonical
 from reconciler.errors import SpecError
 from reconciler.spec import compose, dotenv
 from reconciler.spec.files import Files
-from reconciler.spec.mounts import mounts
+from reconciler.spec.mounts import Mount, mounts
 from reconciler.spec.report import Report
 from reconciler.spec.tree import Path
 
@@ -114,7 +114,7 @@ class Converter:
     def _env_file(self, file: compose.EnvFile, path: Path) -> Mapping[str, str]:
         try:
             text = self.files.text(file.path)
-            return dotenv.variables(self.files.shown(file.path), text, self.variables) if text is not None else {}
+            return dotenv.variables(self.files.shown(file.path), text, self.variables)
         except FileNotFoundError:
             if file.required:
                 self.report.add(path, f"there is no file '{file.path}' beside the spec")
@@ -124,7 +124,7 @@ class Converter:
             self.report.problems.extend(error.problems)
         return {}
 
-    def _mounts(self, model: compose.Compose, entry: compose.Service, path: Path) -> tuple[object, ...]:
+    def _mounts(self, model: compose.Compose, entry: compose.Service, path: Path) -> tuple[Mount, ...]:
         found = mounts(self.report, path, entry, self.files.folder)
         for mount in found:
             if isinstance(mount, VolumeMount) and mount.volume not in model.volumes:

@@ -34,21 +34,31 @@ def variables(name: str, text: str, around: Mapping[str, str]) -> dict[str, str]
     length = 0
     index = _skip(text, 0)
     while index < len(text):
-        entry = _KEY.match(text, index)
         try:
-            if not entry:
-                raise ValueError("a line must be NAME=value")
-            value, end = _value(text, entry.end(), known) if entry[2] else (around.get(entry[1]), index)
+            key, value, end = _entry(text, index, known)
+            length += len(value or "")
+            _check(length)
         except ValueError as error:
             raise SpecError(Problem(name, *_place(text, index), f"cannot read the variable: {error}")) from None
-        length += len(value or "")
-        if length > MAX_LENGTH:
-            problem = f"cannot read the variables: they come to more than {MAX_LENGTH} characters"
-            raise SpecError(Problem(name, *_place(text, index), problem))
         if value is not None:
-            found[entry[1]] = value
-        index = _skip(text, end if entry[2] else entry.end())
+            found[key] = value
+        index = _skip(text, end)
     return found
+
+
+def _entry(text: str, index: int, known: Mapping[str, str]) -> tuple[str, str | None, int]:
+    """Name, value and end of the entry that starts at `index`."""
+    entry = _KEY.match(text, index)
+    if not entry:
+        raise ValueError("a line must be NAME=value")
+    if not entry[2]:
+        return entry[1], known.get(entry[1]), entry.end()
+    return entry[1], *_value(text, entry.end(), known)
+
+
+def _check(length: int) -> None:
+    if length > MAX_LENGTH:
+        raise ValueError(f"all values together are longer than {MAX_LENGTH} characters")
 
 
 def _skip(text: str, index: int) -> int:

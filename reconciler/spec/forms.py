@@ -1,7 +1,7 @@
 """Short forms of Compose to their long forms: pure functions over plain data, used by the models.
 
 A value that is in no short form comes back as it was, so that the model behind says what is wrong with it.
-ValueError carries a reason; `Misplaced` also says which item of the value it is about.
+`FormError` carries the reason.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _PROPAGATIONS: Final = frozenset({"rprivate", "private", "rshared", "shared", "r
 _IGNORED_MODES: Final = frozenset({"rw", "cached", "delegated", "consistent"})  # as Docker does on Linux
 
 
-class Misplaced(ValueError):
-    """What is wrong with one item of a value; `at` leads from the value to the item."""
+class FormError(ValueError):
+    """What is wrong with a value; `at` leads from the value to the item that is meant."""
 
     def __init__(self, message: str, *at: str | int) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ def words(value: object) -> object:
     try:
         return shlex.split(value)
     except ValueError:
-        raise ValueError("a quotation mark is not closed") from None
+        raise FormError("a quotation mark is not closed") from None
 
 
 def empty(value: object) -> object:
@@ -56,7 +56,7 @@ def pairs(value: object) -> object:
     found: dict[str, str | None] = {}
     for index, item in enumerate(value):
         if not isinstance(item, str) or not item.partition("=")[0]:
-            raise Misplaced("it must be a text NAME=value", index)
+            raise FormError("it must be a text NAME=value", index)
         name, equals, text = item.partition("=")
         found[name] = text if equals else None
     return found
@@ -75,7 +75,7 @@ def names(value: object) -> object:
         return empty(value)
     for index, item in enumerate(value):
         if not isinstance(item, str):
-            raise Misplaced("it must be a name", index)
+            raise FormError("it must be a name", index)
     return dict.fromkeys(value)
 
 
@@ -85,7 +85,7 @@ def port(value: object) -> object:
         return value
     found = _PORT.fullmatch(str(value))
     if not found:
-        raise ValueError(f'\'{value}\' is no port; write "8080:80", "127.0.0.1:8080:80" or "53:53/udp"')
+        raise FormError(f'\'{value}\' is no port; write "8080:80", "127.0.0.1:8080:80" or "53:53/udp"')
     long = {key: part for key, part in found.groupdict().items() if part is not None and key != "ip"}
     return {**long, "host_ip": found["ip"].strip("[]")} if found["ip"] else long
 
@@ -94,12 +94,12 @@ def span(value: object) -> tuple[int, int]:
     """A port or a range of ports, as first and last."""
     found = _RANGE.fullmatch(str(value)) if isinstance(value, int | str) and not isinstance(value, bool) else None
     if not found:
-        raise ValueError("it must be a port number or a range such as 8000-8010")
+        raise FormError("it must be a port number or a range such as 8000-8010")
     first, last = int(found[1]), int(found[2] or found[1])
     if not 1 <= first <= last <= 65535:
-        raise ValueError("ports go from 1 to 65535, and a range from its lower to its upper end")
+        raise FormError("ports go from 1 to 65535, and a range from its lower to its upper end")
     if last - first > 1000:
-        raise ValueError("a range has at most 1000 ports")
+        raise FormError("a range has at most 1000 ports")
     return first, last
 
 
@@ -109,9 +109,9 @@ def mount(value: object) -> object:
         return value
     parts = value.split(":")
     if len(parts) == 1:
-        raise ValueError("a volume without a name is not supported; give it one, as in data:/var/lib/data")
+        raise FormError("a volume without a name is not supported; give it one, as in data:/var/lib/data")
     if len(parts) > 3 or not parts[0] or not parts[1]:
-        raise ValueError(f"'{value}' is no mount; write SOURCE:TARGET or SOURCE:TARGET:ro")
+        raise FormError(f"'{value}' is no mount; write SOURCE:TARGET or SOURCE:TARGET:ro")
     source, target = parts[0], parts[1]
     kind = "bind" if source[0] in "/.~" else "volume"
     return {"type": kind, "source": source, "target": target, **_modes(parts[2] if len(parts) == 3 else "", kind)}
@@ -127,7 +127,7 @@ def _modes(modes: str, kind: str) -> Mapping[str, object]:
         elif mode in _PROPAGATIONS and kind == "bind":
             long["bind"] = {"propagation": mode}
         elif mode in ("z", "Z"):
-            raise ValueError(f"mode '{mode}' is not supported; SELinux labels are left as they are")
+            raise FormError(f"mode '{mode}' is not supported; SELinux labels are left as they are")
         elif mode not in _IGNORED_MODES:
-            raise ValueError(f"'{mode}' is no mode of a {kind} mount; write ro or rw")
+            raise FormError(f"'{mode}' is no mode of a {kind} mount; write ro or rw")
     return long

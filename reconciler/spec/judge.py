@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from reconciler.core.document import Place
 from reconciler.errors import Problem
 from reconciler.spec.compose import MODELS, Compose, Shape
-from reconciler.spec.forms import Misplaced
+from reconciler.spec.forms import FormError
 from reconciler.spec.report import Report, subject
 from reconciler.spec.tree import Path, Tree
 
@@ -44,12 +44,12 @@ def _problem(name: str, tree: Tree, details: ErrorDetails) -> Problem:
     kind = details["type"]
     wrong_key = len(path) < len(details["loc"])
     cause = details.get("ctx", {}).get("error")
-    if isinstance(cause, Misplaced):
+    if isinstance(cause, FormError):
         path = (*path, *cause.at)
     place = tree.key_at(path) if wrong_key or kind == "extra_forbidden" else tree.value_at(path)
     if kind == "missing":
         place = _place_of_missing(tree, path[:-1])
-    return Problem(name, *place, f"cannot use {_where(tree, path, kind)}: {_why(tree, path, details)}")
+    return Problem(name, *place, f"cannot use {_where(tree, path, kind)}: {_why(path, details)}")
 
 
 def _place_of_missing(tree: Tree, path: Path) -> Place:
@@ -67,7 +67,7 @@ def _written(tree: Tree, path: Path, kind: str) -> Path:
     return path
 
 
-def _why(tree: Tree, path: Path, details: ErrorDetails) -> str:
+def _why(path: Path, details: ErrorDetails) -> str:
     kind, context = details["type"], details.get("ctx", {})
     if kind == "extra_forbidden":
         return _refusal(path)

@@ -50,7 +50,7 @@ def parse(name: str, text: bytes, read: Callable[[str], bytes], folder: str = "/
 
 
 def _tree(name: str, text: str) -> Tree:
-    tree = (toml if name.endswith(".toml") else yaml).load(name, text)
+    tree = toml.load(name, text) if name.endswith(".toml") else yaml.load(name, text)
     if not tree.data:
         raise SpecError(Problem(name, 1, 1, "cannot use the spec: it is empty"))
     return tree

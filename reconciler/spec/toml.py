@@ -18,7 +18,9 @@ from reconciler.spec.tree import MAX_DEPTH, MAX_NODES, Path, Tree, number
 
 # tomllib needs memory that grows with the square of a dotted key's length, so a long one is refused before.
 _LONG_KEY = re.compile(
-    r"""(?:^|[\[{,])[ \t]*+(?:(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){%d}""" % MAX_DEPTH,
+    r"(?:^|[\[{,])[ \t]*+"
+    r"""(?:(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+)"""
+    rf"{{{MAX_DEPTH}}}",
     re.MULTILINE,
 )
 _AT = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
@@ -26,7 +28,10 @@ _SPACE = re.compile(r"[ \t]*")
 _BLANK = re.compile(r"(?:[ \t\n\r]|#[^\n]*)*")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _STRING = re.compile(
-    r'"""(?:[^\\"]|\\.|"{1,2}(?!"))*"{3,5}' r"|'''(?:[^']|'{1,2}(?!'))*'{3,5}" r'|"(?:[^\\"\n]|\\.)*"' r"|'[^'\n]*'",
+    r'"""(?:[^\\"]|\\.|"{1,2}(?!"))*"{3,5}'
+    r"|'''(?:[^']|'{1,2}(?!'))*'{3,5}"
+    r'|"(?:[^\\"\n]|\\.)*"'
+    r"|'[^'\n]*'",
     re.DOTALL,
 )
 _WORD = re.compile(r"[^,\]}#\n]+")

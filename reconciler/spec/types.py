@@ -14,17 +14,22 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
 from reconciler.spec import forms, units
+from reconciler.spec.forms import FormError
 
 _WORDS: Final = {
     **dict.fromkeys(("true", "yes", "on", "y"), True),
     **dict.fromkeys(("false", "no", "off", "n"), False),
 }
 _CAPABILITIES: Final = frozenset(
-    """ALL AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE DAC_READ_SEARCH
-    FOWNER FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD NET_ADMIN NET_BIND_SERVICE
-    NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID SETPCAP SETUID SYSLOG SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE
-    SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM""".split()
-)
+    {
+    "ALL", "AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN",
+    "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL", "LEASE",
+    "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_BROADCAST",
+    "NET_RAW", "PERFMON", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT",
+    "SYS_MODULE", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG",
+    "WAKE_ALARM",
+    }
+)  # fmt: skip
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9])?)*", re.ASCII)
 _REALTIME = re.compile(r"SIGRTM(?:IN(?:\+[0-9]{1,2})?|AX(?:-[0-9]{1,2})?)", re.ASCII)
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?", re.ASCII)
@@ -41,33 +46,33 @@ def _whole(value: object) -> object:
 
 def _decimal(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("it must be a number")
+        raise FormError("it must be a number")
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", str(value), re.ASCII):
-        raise ValueError(f"'{value}' is not a number above 0")
+        raise FormError(f"'{value}' is not a number above 0")
     return float(value)
 
 
 def _processors(value: float) -> float:
     if value and not 0.01 <= value <= 8192:
-        raise ValueError("it must be at least 0.01 processors")
+        raise FormError("it must be at least 0.01 processors")
     return value
 
 
 def _bytes(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError("it must be a size, in bytes or as in 512m")
+        raise FormError("it must be a size, in bytes or as in 512m")
     return units.size(str(value))
 
 
 def _memory(value: int) -> int:
     if 0 < value < 6 * 1024 * 1024:
-        raise ValueError("it must be at least 6m, as in Docker")
+        raise FormError("it must be at least 6m, as in Docker")
     return value
 
 
 def _seconds(value: object) -> float:
     if not isinstance(value, str):
-        raise ValueError("it must be a text with a unit, as in 10s")
+        raise FormError("it must be a text with a unit, as in 10s")
     return units.duration(value)
 
 
@@ -75,7 +80,7 @@ def _mode(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         value = f"{value:o}" if value > 0o777 and not re.fullmatch("[0-7]{4}", str(value)) else str(value)
     if not isinstance(value, str) or not re.fullmatch(r"0?o?[0-7]{3,4}", value, re.ASCII):
-        raise ValueError("it must be permission bits in octal, as in 1777")
+        raise FormError("it must be permission bits in octal, as in 1777")
     return int(value.replace("o", ""), 8)
 
 
@@ -84,7 +89,7 @@ def _capability(value: str) -> str:
     if name in _CAPABILITIES:
         return name
     near = get_close_matches(name, _CAPABILITIES, 1)
-    raise ValueError(f"'{value}' is no capability" + (f"; did you mean {near[0]}?" if near else ""))
+    raise FormError(f"'{value}' is no capability" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 def _signal(value: object) -> object:
@@ -94,31 +99,31 @@ def _signal(value: object) -> object:
     if given.isdecimal():
         known = {int(entry): entry.name for entry in signal.Signals}
         if int(given) not in known:
-            raise ValueError(f"'{value}' is no signal")
+            raise FormError(f"'{value}' is no signal")
         return known[int(given)]
     name = given if given.startswith("SIG") else f"SIG{given}"
     if name not in signal.Signals.__members__ and not _REALTIME.fullmatch(name):
-        raise ValueError(f"'{value}' is no signal; write one such as SIGTERM")
+        raise FormError(f"'{value}' is no signal; write one such as SIGTERM")
     return name
 
 
 def _hostname(value: str) -> str:
     if len(value) > 64 or not _HOSTNAME.fullmatch(value):
-        raise ValueError(f"'{value}' is no host name; use letters, digits, '-' and '.', at most 64 of them")
+        raise FormError(f"'{value}' is no host name; use letters, digits, '-' and '.', at most 64 of them")
     return value
 
 
 def _user(value: str) -> str:
     if not _USER.fullmatch(value):
-        raise ValueError(f"'{value}' is no user; write USER, UID, USER:GROUP or UID:GID")
+        raise FormError(f"'{value}' is no user; write USER, UID, USER:GROUP or UID:GID")
     return value
 
 
 def _restart(value: object) -> object:
     if value is False:
-        raise ValueError('the value is a boolean; write "no" in quotes')
+        raise FormError('the value is a boolean; write "no" in quotes')
     if isinstance(value, str) and not _RESTART.fullmatch(value):
-        raise ValueError(f"'{value}' is no restart policy; write no, always, on-failure[:N] or unless-stopped")
+        raise FormError(f"'{value}' is no restart policy; write no, always, on-failure[:N] or unless-stopped")
     return value
 
 
@@ -126,21 +131,21 @@ def _address(value: str) -> str:
     try:
         address = ip_address(value)
     except ValueError:
-        raise ValueError(f"'{value}' is no IP address") from None
+        raise FormError(f"'{value}' is no IP address") from None
     if address.version == 6:
-        raise ValueError(f"'{value}' is an IPv6 address; IPv6 is not supported yet")
+        raise FormError(f"'{value}' is an IPv6 address; IPv6 is not supported yet")
     return "" if address.is_unspecified else str(address)
 
 
 def _absolute(value: str) -> str:
     if not value.startswith("/"):
-        raise ValueError(f"'{value}' must be an absolute path")
+        raise FormError(f"'{value}' must be an absolute path")
     return value
 
 
 def _printable(value: str) -> str:
     if "\0" in value:
-        raise ValueError("it must not hold a NUL character")
+        raise FormError("it must not hold a NUL character")
     return value
 
 
@@ -149,7 +154,7 @@ def _name(pattern: str, rule: str) -> AfterValidator:
 
     def check(value: str) -> str:
         if not compiled.fullmatch(value):
-            raise ValueError(f"'{value}' is no name; {rule}")
+            raise FormError(f"'{value}' is no name; {rule}")
         return value
 
     return AfterValidator(check)

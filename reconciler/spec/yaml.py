@@ -67,7 +67,9 @@ def _syntax(name: str, text: str, error: pyyaml.YAMLError) -> Problem:
 
 
 def _place(event: pyyaml.Event) -> Place:
-    return Place(event.start_mark.line + 1, event.start_mark.column + 1)
+    mark = event.start_mark
+    assert mark, "events of a parsed text have marks"
+    return Place(mark.line + 1, mark.column + 1)
 
 
 @dataclass(slots=True)
@@ -99,6 +101,7 @@ class _Reader:
             if event.anchor not in self.anchors:
                 raise self._stop(event, f"cannot use alias '*{event.anchor}': no finished anchor of that name")
             return self.anchors[event.anchor]
+        assert isinstance(event, pyyaml.ScalarEvent | pyyaml.CollectionStartEvent)
         if event.tag is not None:
             self._report(at, f"cannot use tag '{event.tag}': tags are not supported")
         if isinstance(event, pyyaml.ScalarEvent):
