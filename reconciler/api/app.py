@@ -34,6 +34,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 _PREFIX = re.compile(r"/v1\.(\d{1,3})(?=/)")
 _OLDEST_PREFIX = 21  # libnss-docker still says /v1.21; nothing that we serve differs by version
+_MOST_HEADERS = 100
 _HEADERS = {
     "Api-Version": API_VERSION,
     "Docker-Experimental": "false",
@@ -109,6 +110,8 @@ def _turned_away(scope: Scope, body: bool) -> RefusalError | None:
             f"client version 1.{int(prefix[1])} is too old. Minimum supported API version is {API_MINIMUM}, "
             "please upgrade your client to a newer version",
         )
+    if len(scope["headers"]) > _MOST_HEADERS:
+        return RefusalError(431, f"cannot read more than {_MOST_HEADERS} headers")
     if body and scope["method"] in {"GET", "HEAD"}:
         return RefusalError(413, "cannot take a request body: this socket only answers questions")
     return None

@@ -28,7 +28,8 @@ def refusal(method: str, path: str, served: bool, snapshot: Snapshot, settings: 
     """Why `method` on `path` gets no answer. `served` says that the path itself can be read."""
     if method in {"GET", "HEAD"}:
         return _unread(path)
-    if served or method not in {"POST", "PUT", "DELETE"} or not _WRITES.fullmatch(path):
+    writes = method == "DELETE" or (method in {"POST", "PUT"} and not served)
+    if not writes or not _WRITES.fullmatch(path):
         return RefusalError(405, f"cannot {method} here: this socket is read only; the files are the only way in")
     return RefusalError(
         403, f"cannot change anything here: the files are the only way in: edit {_file(path, snapshot, settings)}"

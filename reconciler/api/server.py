@@ -45,7 +45,6 @@ class Server:
             http=Connection, ws="none", lifespan="off", loop="asyncio", log_config=None, log_level="critical",
             access_log=False, server_header=False, date_header=False, proxy_headers=False, backlog=128,
             timeout_keep_alive=int(REQUEST_TIME) * 2, h11_max_incomplete_event_size=HEADER_SIZE,
-            timeout_graceful_shutdown=int(STOP_TIME),
         )  # fmt: skip
         self._uvicorn = _Uvicorn(config)
         self._thread: threading.Thread | None = None
@@ -75,7 +74,7 @@ class Server:
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn wakes ten times a second to see whether it shall stop; this one is told, and sleeps until then."""
+    """uvicorn without its clock: it wakes ten times a second to see whether it shall stop; this one is told."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -87,6 +86,16 @@ class _Uvicorn(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         if not self._stopping.is_set():
             await self._end.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  closed by asyncio
+        for server in self.servers:
+            server.close()
+        for connection in tuple(self.server_state.connections):
+            connection.shutdown()
+        if self.server_state.tasks:
+            _, late = await asyncio.wait(tuple(self.server_state.tasks), timeout=STOP_TIME)
+            for task in late:
+                task.cancel()
 
     def stop(self) -> None:
         """Let `serve` return. May be called from any thread."""
