@@ -9,7 +9,7 @@ PYTHON := .venv/bin/python
 PIP := .venv/bin/pip install --quiet --disable-pip-version-check --no-input --require-hashes --only-binary :all:
 
 # The demonstration is an instance of its own: an installed reconciler beside it is not touched.
-DEMO := --instance reconciler-demo --state /var/lib/reconciler-demo --run /run/reconciler-demo
+DEMO := --instance reconciler-demo --state /var/lib/reconciler-demo --run-directory /run/reconciler-demo
 SOCKET := /run/reconciler-demo/status.sock
 
 HOST := runc conmon nftables iproute2 libarchive-tools dnsmasq-base busybox-static tini ca-certificates curl python3 python3-venv

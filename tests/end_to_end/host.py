@@ -31,7 +31,7 @@ ENVIRONMENT = {"PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1", "COL
 SITE = Path(__file__).with_name("site")
 SITE_RUNS = ("cache-redis-1", "site-web-1", "site-who-1", "site-who-2", "site-who-3", "worker-sleeper-1")
 
-CONVERGED, INVALID, DIFFERENT = 0, 3, 4  # exit codes of `run --once` and `plan`
+CONVERGED, INVALID, DIFFERENT, UNREACHABLE = 0, 3, 4, 5  # exit codes
 
 
 class Host:

@@ -38,7 +38,7 @@ SETTINGS = """
 instance = "{instance}"
 specs = "{disk}/specs"
 state = "{disk}/state"
-run = "{run}"
+run_directory = "{run}"
 insecure_registries = ["{registry}"]
 registry_ca = "{ca}"
 """

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.end_to_end.host import CONVERGED, DIFFERENT, INVALID, SITE, SITE_RUNS, Host
+from tests.end_to_end.host import CONVERGED, DIFFERENT, INVALID, SITE, SITE_RUNS, UNREACHABLE, Host
 
 pytestmark = [pytest.mark.root, pytest.mark.host]
 
@@ -88,7 +88,7 @@ def test_status_as_json(host: Host) -> None:
 
 
 def test_status_without_a_daemon_is_one_sentence(host: Host) -> None:
-    said = host.reconciler("status", code=1)
+    said = host.reconciler("status", code=UNREACHABLE)
     assert "cannot" in said
     assert "Traceback" not in said
 
