@@ -87,11 +87,16 @@ class Cell:
         """Everything in the cell but its first process."""
         return [pid for pid in cgroups.processes(self._counter) if pid != self.first]
 
+    def words(self, pid: int) -> list[str]:
+        """The command line of a process; the first word without its folders."""
+        first, *others = _read(pid, "cmdline").split("\0")
+        return [os.path.basename(first) if first != workload.COMMAND else first, *others]
+
     def servers(self) -> dict[str, int]:
         """The workload's processes by the name that each was given."""
         found = {}
         for pid in self.processes():
-            words = _read(pid, "cmdline").split("\0")
+            words = self.words(pid)
             if words[0] == workload.COMMAND:
                 found[words[1]] = pid
         return found
@@ -104,7 +109,7 @@ class Cell:
         """PSS in bytes of everything but the workload (and but the agent, unless it is the contender)."""
         total = 0
         for pid in self.processes():
-            words = _read(pid, "cmdline").split("\0")
+            words = self.words(pid)
             if words[0] == workload.COMMAND or (not agent_counts and "tests.bench.agent" in words):
                 continue
             total += sum(int(line.split()[1]) for line in _read(pid, "smaps_rollup").splitlines() if line[:4] == "Pss:")
