@@ -35,9 +35,7 @@ def run_all(commands: list[list[str]], at_once: int) -> None:
 def spawn(argv: list[str], log: str) -> int:
     """Start a program that stays; its number as seen in the cell."""
     with Path(log).open("ab") as output:
-        started = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
+        started = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
     return started.pid
 
 

@@ -92,7 +92,12 @@ def config(root: str, argv: list[str], namespace: str, group: str) -> dict[str, 
 
 def devices() -> list[dict[str, Any]]:
     """Docker's rules: nothing but the harmless ones, terminals, and making nodes."""
-    allowed = [{"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"} for major, minor in DEVICE_RULES]
+    allowed = [
+        {"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"} for major, minor in DEVICE_RULES
+    ]
     nodes = [{"allow": True, "type": kind, "access": "m"} for kind in "cb"]
-    terminals = [{"allow": True, "type": "c", "major": 136, "access": "rwm"}, {"allow": True, "type": "c", "major": 5, "minor": 2, "access": "rwm"}]
+    terminals = [
+        {"allow": True, "type": "c", "major": 136, "access": "rwm"},
+        {"allow": True, "type": "c", "major": 5, "minor": 2, "access": "rwm"},
+    ]
     return [{"allow": False, "access": "rwm"}, *nodes, *allowed, *terminals]

@@ -98,7 +98,9 @@ class Netlink:
         """A pair: one end on the bridge, up; the other as `eth0` in the namespace."""
         peer = link_message(INSIDE, 0) + text(3, "eth0") + attribute(28, struct.pack("=I", namespace))
         kind = nested(18, text(1, "veth"), nested(2, attribute(1, peer)))
-        body = link_message(FIRST + number, UP) + text(3, f"fl{number}") + attribute(10, struct.pack("=I", bridge)) + kind
+        body = (
+            link_message(FIRST + number, UP) + text(3, f"fl{number}") + attribute(10, struct.pack("=I", bridge)) + kind
+        )
         self.send(self.message(NEWLINK, ACK | CREATE | EXCL, body))
 
     def address(self, index: int, address: str, prefix: int) -> None:

@@ -92,7 +92,9 @@ class Docker(Contender):
             (self.folder / "compose.yaml").write_text(compose_file(workload.TAG, ports))
             self._compose("up", "-d")
         else:
-            self.cell.call("run_all", [["docker", *container(name, port)] for name, port in ports.items()], RUNS_AT_ONCE)
+            self.cell.call(
+                "run_all", [["docker", *container(name, port)] for name, port in ports.items()], RUNS_AT_ONCE
+            )
 
     def _compose(self, *words: str) -> None:
         self.cell.call("run", [*self.compose, "-f", str(self.folder / "compose.yaml"), *words])
