@@ -12,11 +12,20 @@ from typing import Any
 
 PROFILE = Path("/usr/share/containers/seccomp.json")
 CAPABILITIES = [
-    f"CAP_{name}"
-    for name in (
-        "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL"
-        " AUDIT_WRITE"
-    ).split()
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
 ]
 MASKED = ["acpi", "asound", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi"]
 READ_ONLY = ["bus", "fs", "irq", "sys", "sysrq-trigger"]
@@ -59,8 +68,7 @@ def _applies(rule: dict[str, Any]) -> bool:
 
 
 def _rule(rule: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: rule[key] for key in ("names", "action", "errnoRet") if key in rule}
-    return {**kept, "args": rule["args"]} if rule.get("args") else kept
+    return {key: rule[key] for key in ["names", "action", "errnoRet", "args"] if rule.get(key)}
 
 
 def config(root: str, argv: list[str], namespace: str, group: str) -> dict[str, Any]:
@@ -75,7 +83,7 @@ def config(root: str, argv: list[str], namespace: str, group: str) -> dict[str, 
             "args": argv,
             "cwd": "/",
             "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-            "capabilities": {key: CAPABILITIES for key in ("bounding", "effective", "permitted")},
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES),
         },
         "linux": {
             "cgroupsPath": group,

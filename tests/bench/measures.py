@@ -93,7 +93,7 @@ def single(contenders: Sequence[Contender], rounds: int) -> Iterator[Sample]:
             contender.up(ports)
             contender.wait_up(ports)
         yield from watch.samples("T1")
-        yield from remove(contender, list(ports), "removal of 1")
+        yield from remove(contender, list(ports), "T7 1")
 
 
 def remove(contender: Contender, what: list[str], measure: str) -> list[Sample]:
@@ -169,7 +169,7 @@ def repair(contenders: Sequence[Contender], rounds: int) -> Iterator[Sample]:
         with watch.running():
             os.kill(killed, signal.SIGKILL)
             contender.wait_back(name, ports[name], killed)
-        yield from watch.samples("T6")
+        yield from watch.samples(f"T6 {len(ports)}")
     for contender in contenders:
         contender.down(list(ports))
         contender.wait_down()

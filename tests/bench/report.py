@@ -12,6 +12,17 @@ from tests.bench.measures import Sample
 CALM = 0.2  # a repetition in which others used more of the machine tells little about wall time
 ENOUGH = 3  # calm repetitions, so that the others can be left out
 Key = tuple[str, str, str]  # measure, contender, metric
+METRICS = ("wall", "cpu", "bytes")
+TITLES = {
+    "T1": "declared to answering",
+    "T2": "so many declared at once, until all answer",
+    "T3": "PSS of everything but the workload",
+    "T3c": "idle, CPU in a second",
+    "T4": "one more look, with nothing to do",
+    "T6": "kill -9 to answering again",
+    "T7": "no longer declared, until all is gone",
+    "T8": "CPU of the engine's own process for each container",
+}
 PEERS = ("docker", "podman", "floor-runc", "floor-crun", "floor-fast")
 
 
@@ -41,8 +52,8 @@ TARGETS = (
     Target("T3c", "T3c 100", "cpu", CRUN, DOCKER, 1 / 20, 1 / 100),
     Target("T4", "T4 100", "cpu", CRUN, DOCKER, 1 / 10, 1 / 40),
     Target("T4", "T4 100", "wall", CRUN, DOCKER, 1 / 10, 1 / 40),
-    Target("T6", "T6", "wall", CRUN, DOCKER, 1 / 5, 1 / 12),
-    Target("T6r", "T6", "wall", RUNC, DOCKER, 1 / 2.5, 1 / 4),
+    Target("T6", "T6 10", "wall", CRUN, DOCKER, 1 / 5, 1 / 12),
+    Target("T6r", "T6 10", "wall", RUNC, DOCKER, 1 / 2.5, 1 / 4),
     Target("T7", "T7 100", "wall", CRUN, DOCKER, 1 / 6, 1 / 12),
     Target("T8", "T8 100", "cpu", CRUN, None, 0.008, 0.004),
     Target("T8r", "T8 100", "cpu", RUNC, None, 0.008, 0.004),
@@ -90,23 +101,32 @@ def verdicts(found: Mapping[Key, float]) -> list[Verdict]:
 
 
 def table(found: Mapping[Key, float]) -> str:
-    """One line for each measure and contender: the medians, and how often they go into each peer's."""
-    metrics = ("wall", "cpu", "bytes")
-    rows = [["measure", "contender", *metrics, *(f"{peer} is" for peer in PEERS)]]
-    for measure, contender in dict.fromkeys((measure, contender) for measure, contender, _ in found):
-        values = [found.get((measure, contender, metric)) for metric in metrics]
-        cells = [_figure(value, metric) for value, metric in zip(values, metrics, strict=True)]
-        rows.append([measure, contender, *cells, *(_times(found, measure, contender, peer) for peer in PEERS)])
-    return _aligned(rows)
+    """A block for each measure, a line for each contender: medians, and how often they go into each peer's."""
+    blocks: dict[str, dict[str, None]] = defaultdict(dict)
+    for measure, contender, _ in found:
+        blocks[measure][contender] = None
+    ordered = sorted(blocks, key=lambda measure: (measure.split()[0], int((*measure.split(), "1")[1])))
+    return "\n\n".join(_block(found, measure, list(blocks[measure])) for measure in ordered)
+
+
+def _block(found: Mapping[Key, float], measure: str, contenders: list[str]) -> str:
+    metrics = [metric for metric in METRICS if any((measure, name, metric) in found for name in contenders)]
+    peers = [peer for peer in PEERS if peer in contenders]
+    rows = [["", *metrics, *(f"{peer} is" for peer in peers)]]
+    for contender in contenders:
+        values = [_figure(found.get((measure, contender, metric)), metric) for metric in metrics]
+        rows.append([contender, *values, *(_times(found, measure, contender, peer) for peer in peers)])
+    kind, _, size = measure.partition(" ")
+    return f"{kind}, {size or '1'}: {TITLES[kind]}\n{_aligned(rows)}"
 
 
 def _times(found: Mapping[Key, float], measure: str, contender: str, peer: str) -> str:
     """`wall x / cpu x`, or of bytes: the peer's median over this one's."""
     said = []
-    for metric in ("wall", "cpu", "bytes"):
+    for metric in METRICS:
         ours, theirs = found.get((measure, contender, metric)), found.get((measure, peer, metric))
         if ours and theirs is not None and contender != peer:
-            said.append(f"{theirs / ours:.2g}x")
+            said.append(f"{theirs / ours:.3g}x")
     return " / ".join(said)
 
 
