@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -112,6 +113,7 @@ def main() -> int:
     if os.geteuid() != 0:
         print("cannot measure: making namespaces and mounts needs root", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is taken down
     begin = time.monotonic()
     samples, disk = run(options)
     found = report.medians(samples)

@@ -41,7 +41,9 @@ class Cell:
         ours, theirs = socket.socketpair()
         groups = ":".join(map(str, self._groups))
         command = [sys.executable, "-m", "tests.bench.inside", str(theirs.fileno()), groups, *self._agent]
-        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=self._environment)
+        self._process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], env=self._environment, start_new_session=True
+        )
         theirs.close()
         self._channel = ours
         self._lines = ours.makefile("rb")
