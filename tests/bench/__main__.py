@@ -98,7 +98,11 @@ def run(options: argparse.Namespace) -> tuple[list[Sample], str]:
     with ExitStack() as stack:
         folder, disk = stack.enter_context(store.fresh(options.directory))
         made = workload.make(folder / "workload")
-        contenders = [stack.enter_context(kind(folder, made)) for kind in chosen(options.contenders)]
+        contenders = [kind(folder, made) for kind in chosen(options.contenders)]
+        for contender in contenders:
+            with measures.sparing(contender):
+                stack.enter_context(contender)
+        contenders = [contender for contender in contenders if not contender.failed]
         time.sleep(2)
         samples += [measures.pss(contender, 0) for contender in contenders]
         for title, scene in scenes(options):
@@ -118,7 +122,9 @@ def main() -> int:
     samples, disk = run(options)
     found = report.medians(samples)
     judged = report.verdicts(found)
-    print(report.table(found), "", report.target_table(judged), sep="\n")
+    print(report.table(found))
+    if judged:
+        print("", report.target_table(judged), sep="\n")
     print(f"\n{time.monotonic() - begin:.0f} s, on {disk};", "; ".join(versions().values()))
     print("many containers of docker by", " ".join(peers.Docker.compose) or "docker run, 4 at once")
     document = {

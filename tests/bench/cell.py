@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -33,38 +34,44 @@ class Cell:
         self.name = f"bench-{os.getpid()}-{name}"
         self._agent = agent
         self._environment = {**os.environ, **(environment or {})}
-        self._groups: list[Path] = []
 
     def __enter__(self) -> Cell:
-        self._groups = cgroups.make(self.name)
-        self._counter = cgroups.counting(self._groups)
-        ours, theirs = socket.socketpair()
-        groups = ":".join(map(str, self._groups))
-        command = [sys.executable, "-m", "tests.bench.inside", str(theirs.fileno()), groups, *self._agent]
-        self._process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], env=self._environment, start_new_session=True
-        )
-        theirs.close()
-        self._channel = ours
-        self._lines = ours.makefile("rb")
-        self.first = int(self._reply()["first"])
-        self.network = os.open(f"/proc/{self.first}/ns/net", os.O_RDONLY)
+        with ExitStack() as stack:
+            groups = cgroups.make(self.name)
+            for group in groups:
+                stack.callback(cgroups.remove, group)
+            self._counter = cgroups.counting(groups)
+            self._start(":".join(map(str, groups)))
+            stack.callback(self._end)
+            self.first = int(self._reply()["first"])
+            self.network = os.open(f"/proc/{self.first}/ns/net", os.O_RDONLY)
+            stack.callback(os.close, self.network)
+            self._open = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._open.close()
+
+    def _start(self, groups: str) -> None:
+        self._channel, theirs = socket.socketpair()
+        self._lines = self._channel.makefile("rb")
+        command = [sys.executable, "-m", "tests.bench.inside", str(theirs.fileno()), groups, *self._agent]
+        with theirs:
+            self._process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], env=self._environment, start_new_session=True
+            )
+
+    def _end(self) -> None:
+        """Close the socket, which ends the agent and with it the cell; an agent that is busy is not waited for."""
         self._lines.close()
-        self._channel.shutdown(socket.SHUT_RDWR)
         self._channel.close()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
             os.kill(self.first, signal.SIGKILL)
             self._process.wait()
-        os.close(self.network)
-        for group in self._groups:
-            cgroups.remove(group)
 
     def call(self, function: str, *arguments: object) -> Any:
         """Have the agent do something; its result."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -35,24 +36,22 @@ class Contender(ABC):
     def __init__(self, folder: Path, workload: Workload) -> None:
         self.folder = folder / self.name
         self.workload = workload
+        self.failed = False
         self.folder.mkdir(parents=True)
 
     def __enter__(self) -> Contender:
-        self.cell = Cell(self.name, list(self.agent), self.environment)
-        self.cell.__enter__()
-        try:
-            self._visitor = ThreadPoolExecutor(1, initializer=kernel.setns, initargs=(self.cell.network,))
+        with ExitStack() as stack:
+            self.cell = stack.enter_context(Cell(self.name, list(self.agent), self.environment))
+            visitor = ThreadPoolExecutor(1, initializer=kernel.setns, initargs=(self.cell.network,))
+            self._visitor = stack.enter_context(visitor)
             self.prepare()
-        except BaseException:
-            self.cell.__exit__(None, None, None)
-            raise
+            self._open = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._visitor.shutdown()
-        self.cell.__exit__(kind, error, trace)
+        self._open.close()
 
     def prepare(self) -> None:  # noqa: B027 - the floor needs nothing
         """Start the engine, and give it the image."""

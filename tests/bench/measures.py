@@ -19,6 +19,7 @@ from tests.bench.contender import Contender
 
 SETTLE = 0.4  # seconds in which what an engine still does after the answer is counted to it
 FIRST_PORT = 20000
+TEN = 10  # run while one of them is killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,19 @@ def turns(contenders: Sequence[Contender], rounds: int) -> Iterator[tuple[int, C
         shift = number % max(1, len(contenders))
         for contender in [*contenders[shift:], *contenders[:shift]]:
             print(".", end="", file=sys.stderr, flush=True)
-            yield number, contender
+            if not contender.failed:
+                yield number, contender
     print(file=sys.stderr)
+
+
+@contextmanager
+def sparing(contender: Contender) -> Iterator[None]:
+    """Whoever fails is told and measured no further; the others go on."""
+    try:
+        yield
+    except (CellError, TimeoutError, KeyError) as error:
+        print(f"\nwithout {contender.name} from here on: {error}", file=sys.stderr)
+        contender.failed = True
 
 
 def names(count: int) -> dict[str, int]:
@@ -88,12 +100,18 @@ def single(contenders: Sequence[Contender], rounds: int) -> Iterator[Sample]:
     """T1: one container declared until its port answers."""
     for number, contender in turns(contenders, rounds):
         ports = {f"one-{number:03}": FIRST_PORT + number}
-        watch = Stopwatch(contender)
-        with watch.running():
-            contender.up(ports)
-            contender.wait_up(ports)
-        yield from watch.samples("T1")
-        yield from remove(contender, list(ports), "T7 1")
+        with sparing(contender):
+            yield from declare(contender, ports).samples("T1")
+            yield from remove(contender, list(ports), "T7 1")
+
+
+def declare(contender: Contender, ports: dict[str, int]) -> Stopwatch:
+    """Containers declared until all answer."""
+    watch = Stopwatch(contender)
+    with watch.running():
+        contender.up(ports)
+        contender.wait_up(ports)
+    return watch
 
 
 def remove(contender: Contender, what: list[str], measure: str) -> list[Sample]:
@@ -116,17 +134,12 @@ class Crowd:
     def run(self, contenders: Sequence[Contender]) -> Iterator[Sample]:
         """T2, T8, T3, T4, T3c and T7, in this order, for one contender after another."""
         for number, contender in turns(contenders, self.rounds):
-            try:
+            with sparing(contender):
                 yield from self._once(contender, self.idle if number == 0 else 0.0)
-            except (CellError, TimeoutError) as error:
-                print(f"\n{contender.name} at {self.size}: {error}", file=sys.stderr)
-                raise
 
     def _once(self, contender: Contender, idle: float) -> Iterator[Sample]:
-        ports, watch, engine = names(self.size), Stopwatch(contender), contender.engine_cpu()
-        with watch.running():
-            contender.up(ports)
-            contender.wait_up(ports)
+        ports, engine = names(self.size), contender.engine_cpu()
+        watch = declare(contender, ports)
         yield from watch.samples(f"T2 {self.size}")
         if contender.engine:
             spent = contender.engine_cpu() - engine
@@ -158,18 +171,23 @@ def pss(contender: Contender, size: int) -> Sample:
 
 def repair(contenders: Sequence[Contender], rounds: int) -> Iterator[Sample]:
     """T6: `kill -9` of a container's process until it answers again; another of ten each time."""
-    ports = names(10)
+    ports = names(TEN)
     for contender in contenders:
-        contender.up(ports)
-        contender.wait_up(ports)
+        with sparing(contender):
+            declare(contender, ports)
     for number, contender in turns(contenders, rounds):
-        name = f"web-{number % len(ports):03}"
-        killed = contender.cell.servers()[name]
-        watch = Stopwatch(contender)
-        with watch.running():
-            os.kill(killed, signal.SIGKILL)
-            contender.wait_back(name, ports[name], killed)
-        yield from watch.samples(f"T6 {len(ports)}")
-    for contender in contenders:
-        contender.down(list(ports))
-        contender.wait_down()
+        with sparing(contender):
+            yield from kill(contender, f"web-{number % TEN:03}", ports)
+    for _, contender in turns(contenders, 1):
+        with sparing(contender):
+            remove(contender, list(ports), "")
+
+
+def kill(contender: Contender, name: str, ports: dict[str, int]) -> list[Sample]:
+    """Kill one until it is back; the samples."""
+    killed = contender.cell.servers()[name]
+    watch = Stopwatch(contender)
+    with watch.running():
+        os.kill(killed, signal.SIGKILL)
+        contender.wait_back(name, ports[name], killed)
+    return watch.samples(f"T6 {TEN}")

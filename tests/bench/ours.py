@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from tests.bench.cell import CellError
 from tests.bench.contender import Contender, Look
 from tests.bench.peers import compose_file
 from tests.bench.probe import wait_until
@@ -31,9 +32,15 @@ class Reconciler(Contender):
         for folder in (self.specs, self._aside, self.state):
             folder.mkdir()
         self._socket = self.folder / "run" / "status.sock"
-        self.cell.call("spawn", self.command(), str(self.folder / "log"))
-        wait_until(self._socket.exists, "the daemon's socket")
+        self._log = self.folder / "log"
+        self.cell.call("spawn", self.command(), str(self._log))
+        wait_until(self._listens, "the daemon's socket")
         self._fetch_image()
+
+    def _listens(self) -> bool:
+        if not any(self.engine in self.cell.words(pid) for pid in self.cell.processes()):
+            raise CellError(f"the daemon has ended: {self._log.read_text()[-600:]}")
+        return self._socket.exists()
 
     def command(self) -> list[str]:
         """The daemon's command line."""
