@@ -31,7 +31,9 @@ def check(_settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _read(path: Path) -> Document | SpecError:
     try:
-        return parse(str(path), path.read_bytes(), lambda name: (path.parent / name).read_bytes(), str(path.parent.absolute()))
+        return parse(
+            str(path), path.read_bytes(), lambda name: (path.parent / name).read_bytes(), str(path.parent.absolute())
+        )
     except SpecError as error:
         return error
     except OSError as error:

@@ -33,4 +33,4 @@ def down(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _nothing() -> Specs:
-    return {}, ""
+    return Specs()

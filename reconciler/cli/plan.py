@@ -11,9 +11,9 @@ import time
 from reconciler.cli import codes
 from reconciler.core.names import EVERYTHING
 from reconciler.core.plan import plan as make_plan
-from reconciler.core.resolve import resolve
 from reconciler.core.steps import Plan
 from reconciler.daemon import wire
+from reconciler.daemon.loop import meaning
 from reconciler.errors import HostError, SpecError
 from reconciler.settings import Settings
 
@@ -22,13 +22,12 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print the plan; the exit code says whether there is anything to do."""
     if os.geteuid() != 0:
         raise HostError("cannot look at the host: that needs root; `reconciler check` looks at spec files without")
-    documents, unavailable = wire.specs(settings)()
+    specs = wire.specs(settings)()
     observed = wire.adapters(settings).observer.look(frozenset({EVERYTHING}))
-    established = frozenset(seen.app for seen in observed.containers.values())
-    desired = resolve(documents, established, unavailable)
+    desired = meaning(specs, observed)
     found = make_plan(desired, observed, time.time(), wire.policy(settings))
     print(json.dumps(as_data(found), indent=2) if arguments.json else str(found) or "nothing to do")
-    invalid = [document for document in documents.values() if isinstance(document, SpecError)]
+    invalid = [document for document in specs.documents.values() if isinstance(document, SpecError)]
     for problem in (problem for error in invalid for problem in error.problems):
         print(problem, file=sys.stderr)
     if invalid or desired.held:

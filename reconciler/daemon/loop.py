@@ -30,8 +30,16 @@ from reconciler.daemon.queue import Queue, Retries
 from reconciler.errors import SpecError
 from reconciler.ports import Ports, Progress
 
-Specs = tuple[Mapping[str, Document | SpecError], str]
 PROGRESS_INTERVAL = 0.25  # seconds between two looks that only show how far a pull is
+
+
+@dataclass(frozen=True, slots=True)
+class Specs:
+    """What was read: a document or an error per spec, why the source cannot be read, and app names by spec."""
+
+    documents: Mapping[str, Document | SpecError] = field(default_factory=dict)
+    unavailable: str = ""
+    apps: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +75,6 @@ class Loop:
     _doing: dict[str, Task] = field(default_factory=dict)
     _ended: deque[tuple[Task, str]] = field(default_factory=deque)
     _progress: dict[str, tuple[int, int, str]] = field(default_factory=dict)
-    _specs: Specs = field(default_factory=lambda: ({}, ""))
     _epoll: select.epoll = field(default_factory=select.epoll)
     _watched: dict[int, str] = field(default_factory=dict)
     _full_look_at: float = 0.0
@@ -86,8 +93,7 @@ class Loop:
         names |= self._collect(now)
         observed = around.observe(names)
         if names & {SPECS, EVERYTHING}:
-            self._specs = around.load()
-            self.desired = resolve(self._specs[0], _established(observed), self._specs[1])
+            self.desired = meaning(around.load(), observed)
         self.plan = plan(self.desired, observed, now, around.policy, tuple(self._doing.values()))
         self._execute_what_is_safe(now)
         self._publish(observed, now, begun)
@@ -214,9 +220,10 @@ class Loop:
             self._epoll.modify(fd, select.EPOLLIN | select.EPOLLONESHOT)
 
 
-def _established(observed: Observed) -> frozenset[str]:
-    """The apps that run already: in a conflict between two specs they stay."""
-    return frozenset(seen.app for seen in observed.containers.values())
+def meaning(specs: Specs, observed: Observed) -> Desired:
+    """What the specs mean together. In a conflict between two of them, the app that runs already keeps what it has."""
+    established = frozenset(seen.app for seen in observed.containers.values())
+    return resolve(specs.documents, established, specs.unavailable, specs.apps)
 
 
 def until_settled(loop: Loop) -> bool:
@@ -229,4 +236,4 @@ def forever(_: Loop) -> bool:
     return False
 
 
-__all__: Sequence[str] = ("Loop", "Specs", "Surroundings", "forever", "until_settled")
+__all__: Sequence[str] = ("Loop", "Specs", "Surroundings", "forever", "meaning", "until_settled")

@@ -38,7 +38,7 @@ from reconciler.host.runtime import OciRuntime
 from reconciler.host.volumes import VolumeFolders
 from reconciler.ports import Ports, Progress
 from reconciler.settings import Settings
-from reconciler.sources.directory import SpecDirectory
+from reconciler.sources.specs import Specs as SpecFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +106,14 @@ def policy(settings: Settings) -> Policy:
 
 
 def specs(settings: Settings) -> Callable[[], Specs]:
-    """How the specs are read."""
-    return SpecDirectory(settings.specs).load
+    """How the specs are read, and what the apps were called when their specs were last good."""
+    found = SpecFiles(settings.specs)
+
+    def load() -> Specs:
+        documents, unavailable = found.load()
+        return Specs(documents, unavailable, found.apps)
+
+    return load
 
 
 def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progress], None]) -> Daemon:

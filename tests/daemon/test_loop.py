@@ -92,7 +92,7 @@ class Machine:
 
     def load(self) -> Specs:
         self.parsed.append("once")
-        return {name: self.read(name) for name in self.texts}, self.unavailable
+        return Specs({name: self.read(name) for name in self.texts}, self.unavailable)
 
     def read(self, name: str) -> Document | SpecError:
         try:
