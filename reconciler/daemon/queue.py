@@ -30,17 +30,16 @@ class Queue:
     def add(self, *names: str) -> None:
         """Ask for another look at `names`. From any thread; what is already asked for is absorbed."""
         with self._lock:
-            woken = bool(self._names)
+            if not self._names:
+                os.eventfd_write(self.fd, 1)
             self._names.update(names)
-        if not woken:
-            os.eventfd_write(self.fd, 1)
 
     def take(self) -> frozenset[str]:
         """All names since the last call; never blocks."""
         with self._lock:
             names, self._names = frozenset(self._names), set()
-        if names:
-            os.eventfd_read(self.fd)
+            if names:
+                os.eventfd_read(self.fd)
         return names
 
     def close(self) -> None:
