@@ -1,0 +1,179 @@
+"""The store on disk, and the one protocol by which anything in it becomes visible.
+
+    blobs/sha256/HEX       manifests and configs
+    layers/NAME/diff/      a layer as overlayfs mounts it; NAME is its diffID, see `inherit` for when it is longer
+    layers/NAME/record     how it came to be; a layer without one does not exist
+    l/SHORT                links to layers/NAME/diff, short enough that 128 fit one page of mount options
+    images/HEX             by manifest digest: which config and which layers make the image
+    references/HEX         by reference: which manifest it named when it was pulled
+    tmp/                   everything that is not finished; emptied at start
+
+A file is written to tmp, synced, renamed, and its directory is synced. A layer is unpacked in tmp, the file system
+is synced, the record is written beside it, and the directory is renamed. Nothing here asks the network.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from reconciler.errors import HostError
+from reconciler.host.images.overlay import remove_tree
+
+_PARTS = ("blobs/sha256", "layers", "l", "images", "references", "tmp")
+SHORT = 8  # characters of a link's name
+
+
+class Disk:
+    """The folders of one store. Methods that write may be called from several threads."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def prepare(self) -> None:
+        """Make the folders, private to root: layers hold setuid programs. Remove what was not finished."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.root.chmod(0o700)
+        for part in _PARTS:
+            (self.root / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in (self.root / "tmp").iterdir():
+            discard(left)
+        for layer in (self.root / "layers").iterdir():
+            if (layer / "record").exists():
+                self._link(layer.name)
+            else:
+                discard(layer)
+        sync(self.root / "l")
+
+    # --- files -----------------------------------------------------------------------------------------------------
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put `content` at `name`, whole or not at all, and lasting when this returns."""
+        target = self.root / name
+        temporary = self.root / "tmp" / secrets.token_hex(8)
+        write_synced(temporary, content)
+        temporary.rename(target)
+        sync(target.parent)
+
+    def read(self, name: str) -> bytes | None:
+        """The content of `name`, None when there is none."""
+        try:
+            return (self.root / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def record(self, name: str) -> Mapping[str, object] | None:
+        """The record at `name`, None when there is none or something damaged it."""
+        text = self.read(name)
+        return parse_record(text) if text is not None else None
+
+    def records(self, folder: str) -> Iterator[Mapping[str, object]]:
+        """Every record in `folder` that can be read; a damaged one is as if it were not there."""
+        for path in sorted((self.root / folder).iterdir()):
+            if record := parse_record(path.read_bytes()):
+                yield record
+
+    # --- layers ----------------------------------------------------------------------------------------------------
+
+    def new_layer(self) -> Path:
+        """An empty directory in which a layer may be unpacked, below it `diff`."""
+        folder = self.root / "tmp" / secrets.token_hex(8)
+        folder.mkdir(mode=0o700)
+        (folder / "diff").mkdir(mode=0o755)
+        (folder / "diff").chmod(0o755)
+        return folder
+
+    def commit_layer(self, folder: Path, name: str, record: Mapping[str, object]) -> None:
+        """Make the unpacked `folder` the layer `name`, lasting when this returns."""
+        syncfs(folder)
+        write_synced(folder / "record", json.dumps(record).encode())
+        sync(folder)
+        folder.rename(self.root / "layers" / name)
+        sync(self.root / "layers")
+        self._link(name)
+        sync(self.root / "l")
+
+    def layer(self, name: str) -> Mapping[str, object] | None:
+        """The record of a layer that is whole."""
+        return self.record(f"layers/{name}/record")
+
+    def layer_names(self, diff: str) -> list[str]:
+        """The layers with the diffID `diff`: none, one, or one for each set of inherited folders."""
+        prefix = diff.removeprefix("sha256:")
+        plain = self.root / "layers" / prefix
+        if plain.is_dir():
+            return [prefix]
+        return sorted(path.name for path in (self.root / "layers").glob(f"{prefix}-*"))
+
+    def short(self, name: str) -> str:
+        """The path of a layer's content relative to the root, as it goes into mount options."""
+        return f"l/{short_name(name)}"
+
+    def _link(self, name: str) -> None:
+        link, target = self.root / self.short(name), f"../layers/{name}/diff"
+        if link.is_symlink():
+            if str(link.readlink()) == target:
+                return
+            raise HostError(f"cannot store layer {name}: its short name is taken by {link.readlink()}")
+        link.symlink_to(target)
+
+
+def short_name(name: str) -> str:
+    """Eight characters for a layer's name: 40 bits of its digest."""
+    return base64.b32encode(hashlib.sha256(name.encode()).digest())[:SHORT].decode().lower()
+
+
+def parse_record(text: bytes) -> Mapping[str, object] | None:
+    """A record that we wrote; None when something damaged it."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """A new file with `content`, on the disk when this returns."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync(folder: Path) -> None:
+    """Make the names in `folder` last."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def syncfs(folder: Path) -> None:
+    """Make everything on the file system of `folder` last: one call for any number of files."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if libc.syncfs(fd):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    finally:
+        os.close(fd)
+
+
+def discard(path: Path) -> None:
+    """Remove a file or a whole directory; follows no links."""
+    if path.is_dir() and not path.is_symlink():
+        remove_tree(os.fsencode(path))
+    else:
+        path.unlink(missing_ok=True)

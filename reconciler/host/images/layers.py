@@ -1,0 +1,173 @@
+"""The layers of one pull: those that are missing are unpacked two at once, and committed from the lowest up.
+
+Two pulls that miss the same layer fetch it once: each holds the locks of all it misses, taken in one order. Called
+by `store`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from reconciler.errors import HostError
+from reconciler.host.images.disk import Disk, discard
+from reconciler.host.images.documents import Descriptor
+from reconciler.host.images.inherit import Attributes, attributes, give, layer_name
+from reconciler.host.images.overlay import Limits
+from reconciler.host.images.resolve import Resolved, Source
+from reconciler.host.images.unpacker import Unpacked, Unpacker
+from reconciler.ports import Progress, Report
+
+AT_ONCE = 2  # one process each
+SECONDS = 3600.0  # the longest that the layers of one image may take
+
+Extracted = tuple[Path, Unpacked]
+
+
+class Locks:
+    """One lock per layer that is being fetched."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+
+    @contextmanager
+    def hold(self, names: set[str]) -> Iterator[None]:
+        """Hold the locks of all `names`; taken in order, so that two holders never wait for each other."""
+        with ExitStack() as held:
+            for name in sorted(names):
+                with self._guard:
+                    lock = self._locks.setdefault(name, threading.Lock())
+                held.enter_context(lock)
+            yield
+
+
+class Counter:
+    """Bytes of a pull so far, told to whoever asked for reports."""
+
+    def __init__(self, reference: str, total: int, report: Report) -> None:
+        self.stopped = False
+        self._reference = reference
+        self._total = total
+        self._report = report
+        self._lock = threading.Lock()
+        self._done = 0
+        self._note = ""
+
+    def advance(self, count: int) -> None:
+        """`count` more bytes have come."""
+        if self.stopped:
+            raise HostError(f"cannot pull {self._reference}: another layer failed")
+        with self._lock:
+            self._done += count
+            self._report(Progress(self._reference, min(self._done, self._total), self._total, self._note))
+
+    def note(self, text: str) -> None:
+        """What is happening now."""
+        self._note = text
+        self.advance(0)
+
+
+class Layers:
+    """What one pull does about its layers."""
+
+    def __init__(self, disk: Disk, locks: Locks, limits: Limits) -> None:
+        self._disk = disk
+        self._locks = locks
+        self._limits = limits
+
+    def complete(self, source: Source, image: Resolved, reference: str, report: Report) -> list[str]:
+        """Make every layer of `image` whole; their names in the store, lowest first."""
+        missing = {diff for _, diff in image.layers if not self._disk.layer_names(diff)}
+        with self._locks.hold(missing):
+            return _Fetch(self._disk, self._limits, source, reference).run(image, report)
+
+
+class _Fetch:
+    """One run over the layers of an image, with the locks held."""
+
+    def __init__(self, disk: Disk, limits: Limits, source: Source, reference: str) -> None:
+        self._disk = disk
+        self._limits = limits
+        self._source = source
+        self._reference = reference
+        self._unpacker = Unpacker(limits, SECONDS)
+        self._folders: list[Path] = []
+
+    def run(self, image: Resolved, report: Report) -> list[str]:
+        blobs = {diff: blob for blob, diff in image.layers}
+        missing = [diff for diff in blobs if not self._disk.layer_names(diff)]
+        self._counter = Counter(self._reference, sum(blobs[diff].size for diff in missing), report)
+        if not missing:
+            return self._commit_all(image, {})
+        with self._unpacker, ThreadPoolExecutor(AT_ONCE, "layer") as pool:
+            coming = {
+                diff: pool.submit(self._extract, blobs[diff], diff, f"layer {number}/{len(missing)}")
+                for number, diff in enumerate(missing, 1)
+            }
+            try:
+                return self._commit_all(image, coming)
+            finally:
+                self._counter.stopped = True
+                pool.shutdown(cancel_futures=True)
+                for folder in self._folders:
+                    discard(folder)
+
+    def _extract(self, blob: Descriptor, diff: str, note: str) -> Extracted:
+        self._counter.note(note)
+        folder = self._disk.new_layer()
+        self._folders.append(folder)
+        found = self._unpacker.unpack(
+            blob, folder / "diff", lambda sink: self._source.send(blob, sink, self._counter.advance)
+        )
+        if found.diff != diff:
+            raise HostError(f"cannot unpack layer {blob.digest}: it has the diffID {found.diff} instead of {diff}")
+        return folder, found
+
+    def _commit_all(self, image: Resolved, coming: dict[str, Future[Extracted]]) -> list[str]:
+        names: list[str] = []
+        for blob, diff in image.layers:
+            below = [self._disk.root / "layers" / name / "diff" for name in reversed(names)]
+            name = self._present(diff, below)
+            names.append(name or self._commit(blob, diff, below, coming.pop(diff, None)))
+        return names
+
+    def _present(self, diff: str, below: list[Path]) -> str | None:
+        """The layer that the store has for `diff` above `below`."""
+        names = self._disk.layer_names(diff)
+        if not names:
+            return None
+        record = self._disk.layer(names[0]) or {}
+        name = layer_name(diff, _taken(record.get("implied"), below))
+        return name if name in names else None
+
+    def _commit(self, blob: Descriptor, diff: str, below: list[Path], coming: Future[Extracted] | None) -> str:
+        folder, found = coming.result() if coming else self._again(blob, diff)
+        taken = [(path, attributes(below, path)) for path in found.implied]
+        for path, attribute in reversed(taken):
+            give(folder / "diff", path, attribute)
+        name = layer_name(diff, taken)
+        record = {
+            "diff": diff,
+            "blob": blob.digest,
+            "size": found.size,
+            "entries": found.entries,
+            "implied": [path.decode("latin-1") for path in found.implied],
+            "opaque_root": found.opaque_root,
+        }
+        self._disk.commit_layer(folder, name, record)
+        self._folders.remove(folder)
+        return name
+
+    def _again(self, blob: Descriptor, diff: str) -> Extracted:
+        """A layer that is here, but took its folders' owners from other layers than those of this image."""
+        with Unpacker(self._limits, SECONDS) as self._unpacker:
+            return self._extract(blob, diff, "layer over other ones")
+
+
+def _taken(implied: object, below: list[Path]) -> list[tuple[bytes, Attributes]]:
+    paths = [str(path).encode("latin-1") for path in implied] if isinstance(implied, list) else []
+    return [(path, attributes(below, path)) for path in paths]

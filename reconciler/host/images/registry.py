@@ -1,0 +1,178 @@
+"""One image in a registry, by the distribution protocol v2: documents and blobs, every digest checked.
+
+A source for `store`, beside `layout`. Answers challenges, and takes up a broken transfer where it broke off.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+
+from reconciler.core.reference import HUB, Reference
+from reconciler.errors import HostError
+from reconciler.host.images.auth import TOKEN_LIMIT, Challenge, Tokens, parse_challenges, parse_token, token_url
+from reconciler.host.images.documents import DOCUMENT_LIMIT, INDEXES, MANIFESTS, Descriptor, digest_of
+from reconciler.host.images.transport import Answer, Transport, TryAgainError, refuse_status, retrying
+
+CHUNK = 1 << 18
+HUB_REGISTRY = "registry-1.docker.io"
+_ACCEPT = ", ".join(sorted(MANIFESTS | INDEXES))
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/(?:[0-9]{1,18}|\*)")
+
+Advance = Callable[[int], None]
+Request = Callable[[Mapping[str, str]], Answer]
+
+
+class Registry:
+    """The repository of one reference."""
+
+    def __init__(self, transport: Transport, tokens: Tokens, reference: Reference) -> None:
+        self._transport = transport
+        self._tokens = tokens
+        self._reference = reference
+        self._host = HUB_REGISTRY if reference.host == HUB else reference.host
+        self._scope = f"repository:{reference.repository}:pull"
+
+    def top(self) -> tuple[str, bytes]:
+        """Type and text of the manifest or index that the reference names."""
+        wanted = self._reference.digest or self._reference.tag
+        return self._manifest(wanted, self._reference.digest)
+
+    def document(self, descriptor: Descriptor) -> bytes:
+        """A manifest or config by its digest, checked."""
+        if descriptor.media_type in MANIFESTS | INDEXES:
+            return self._manifest(descriptor.digest, descriptor.digest)[1]
+        answer = self._ask(f"blobs/{descriptor.digest}", {})
+        return _checked(answer.body, descriptor.digest, self._what)
+
+    def send(self, layer: Descriptor, sink: int, advance: Advance) -> None:
+        """Write the blob of `layer` into the descriptor `sink`; `advance` hears of every piece, in bytes."""
+        transfer = _Transfer(layer, sink, advance)
+        retrying(self._transport.sleep)(self._transfer, transfer)
+
+    @property
+    def _what(self) -> str:
+        return f"pull {self._reference}"
+
+    def _base(self) -> str:
+        return f"{self._transport.base(self._host)}/v2/{self._reference.repository}"
+
+    def _manifest(self, wanted: str, digest: str) -> tuple[str, bytes]:
+        answer = self._ask(f"manifests/{wanted}", {"Accept": _ACCEPT})
+        digest = digest or answer.headers.get("docker-content-digest", "")
+        body = _checked(answer.body, digest, self._what) if digest else answer.body
+        return answer.headers.get("content-type", "").partition(";")[0].strip(), body
+
+    def _ask(self, path: str, headers: Mapping[str, str]) -> Answer:
+        def ask() -> Answer:
+            url = f"{self._base()}/{path}"
+            return self._authorized(
+                url, lambda more: self._transport.get(url, {**headers, **more}, DOCUMENT_LIMIT), 200
+            )
+
+        return retrying(self._transport.sleep)(ask)
+
+    # --- authorization ---------------------------------------------------------------------------------------------
+
+    def _authorized(self, url: str, request: Request, *good: int) -> Answer:
+        """The answer to `request`, given the chance to prove who we are once."""
+        kept = self._tokens.get(self._key)
+        answer = request({"Authorization": kept} if kept else {})
+        if answer.status == 401:
+            answer.close()
+            self._tokens.drop(self._key)
+            answer = request({"Authorization": self._authorization(url, answer.headers.get("www-authenticate", ""))})
+        if answer.status in good:
+            return answer
+        answer.close()
+        raise refuse_status(answer, self._what, time.time())
+
+    @property
+    def _key(self) -> str:
+        return f"{self._host} {self._scope}"
+
+    def _authorization(self, url: str, header: str) -> str:
+        challenges = parse_challenges(header)
+        bearer = next((item for item in challenges if item.scheme == "bearer"), None)
+        if bearer is None:
+            raise HostError(f"cannot {self._what}: {self._host} asks for a user, and none is configured")
+        value, life = self._token(url, bearer)
+        self._tokens.keep(self._key, value, life)
+        return value
+
+    def _token(self, url: str, challenge: Challenge) -> tuple[str, float]:
+        try:
+            where = token_url(challenge, self._scope, url)
+            answer = self._transport.get(where, {}, TOKEN_LIMIT)
+            if answer.status != 200:
+                raise refuse_status(answer, self._what, time.time())
+            token, life = parse_token(answer.body)
+        except ValueError as error:
+            raise HostError(f"cannot {self._what}: {error}") from None
+        return f"Bearer {token}", life
+
+    # --- blobs -------------------------------------------------------------------------------------------------------
+
+    def _transfer(self, transfer: _Transfer) -> None:
+        url = f"{self._base()}/blobs/{transfer.layer.digest}"
+        span = {"Range": f"bytes={transfer.done}-"} if transfer.done else {}
+        answer = self._authorized(url, lambda more: self._transport.open(url, {**span, **more}), 200, 206)
+        with closing(answer):
+            transfer.take(answer, self._what)
+
+
+class _Transfer:
+    """A blob on its way, over as many connections as it takes."""
+
+    def __init__(self, layer: Descriptor, sink: int, advance: Advance) -> None:
+        self.layer = layer
+        self.done = 0
+        self._sink = sink
+        self._advance = advance
+
+    def take(self, answer: Answer, what: str) -> None:
+        """What this answer brings. Raises TryAgainError when it ends too early."""
+        stream = answer.stream
+        assert stream is not None
+        skip = self._skip(answer, what)
+        buffer = bytearray(CHUNK)
+        view = memoryview(buffer)
+        while count := _fill(stream, buffer, what):
+            piece = view[min(skip, count) : count]
+            skip -= count - len(piece)
+            self._write(piece)
+            self.done += len(piece)
+            self._advance(len(piece))
+        if self.done < self.layer.size:
+            raise TryAgainError(f"cannot {what}: the transfer of {self.layer.digest} broke off at byte {self.done}")
+
+    def _skip(self, answer: Answer, what: str) -> int:
+        """How many bytes at the start of the answer we already have."""
+        if answer.status == 200:
+            return self.done
+        found = _RANGE.fullmatch(answer.headers.get("content-range", ""))
+        if found is None or int(found[1]) != self.done:
+            raise HostError(f"cannot {what}: the registry sent another part of {self.layer.digest} than was asked for")
+        return 0
+
+    def _write(self, piece: memoryview) -> None:
+        while piece:
+            piece = piece[os.write(self._sink, piece) :]
+
+
+def _fill(stream: http.client.HTTPResponse, buffer: bytearray, what: str) -> int:
+    try:
+        return stream.readinto(buffer)
+    except (OSError, http.client.HTTPException) as error:
+        raise TryAgainError(f"cannot {what}: the connection broke: {error}") from error
+
+
+def _checked(body: bytes, digest: str, what: str) -> bytes:
+    found = digest_of(body)
+    if found != digest:
+        raise HostError(f"cannot {what}: {digest[:80]!r} was asked for, and {found} came")
+    return body

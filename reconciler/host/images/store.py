@@ -1,0 +1,182 @@
+"""The image store: the port `Images`, and what the rest of the host may ask of it.
+
+A pull resolves the reference to one manifest and config, has `layers` unpack what is not there yet, and only then
+writes down what the reference names. What is on disk and how it lasts stands in `disk`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from reconciler.core.model import SeenImage
+from reconciler.core.reference import parse
+from reconciler.errors import HostError
+from reconciler.host.images.auth import Tokens
+from reconciler.host.images.config import read_config
+from reconciler.host.images.disk import Disk
+from reconciler.host.images.documents import host_platform
+from reconciler.host.images.layers import Layers, Locks
+from reconciler.host.images.layout import PREFIX, Layout
+from reconciler.host.images.overlay import Limits
+from reconciler.host.images.registry import Registry
+from reconciler.host.images.resolve import Resolved, Source, manifest_digest, resolve
+from reconciler.host.images.transport import Sleep, Transport
+from reconciler.ports import Report
+from reconciler.settings import Settings
+
+
+class ImageStore:
+    """The images of one host. Safe for threads."""
+
+    def __init__(self, settings: Settings, limits: Limits | None = None, sleep: Sleep = time.sleep) -> None:
+        self._disk = Disk(settings.images)
+        self._layers = Layers(self._disk, Locks(), limits or Limits())
+        self._transport = Transport(settings, sleep)
+        self._tokens = Tokens()
+        self._host = host_platform(os.uname().machine)
+        self._lock = threading.Lock()
+        self._seen: dict[str, SeenImage] | None = None
+        self._stamps: dict[str, tuple[int, int, int]] = {}
+
+    def recover(self) -> None:
+        """Make the store's folders and delete whatever an interrupted pull left. Call once, before anything else."""
+        self._disk.prepare()
+
+    def pull(self, reference: str, report: Report) -> None:
+        """Make `reference` whole in the store. Raises HostError, and leaves nothing half done visible."""
+        try:
+            source = self._source(reference)
+            image = resolve(source, self._host, reference)
+            names = self._layers.complete(source, image, reference, report)
+            self._write(reference, image, names)
+        except OSError as error:
+            raise HostError(f"cannot pull {reference}: {error.strerror or error}") from error
+
+    def seen(self) -> Mapping[str, SeenImage]:
+        """What is whole, by reference. Reads the disk once; later only what a pull or a layout has changed."""
+        with self._lock:
+            if self._seen is None:
+                self._seen = dict(self._read_all())
+            changed = {name: self._now(name) for name in self._seen if name.startswith(PREFIX)}
+            return {name: image for name, old in self._seen.items() if (image := changed.get(name, old))}
+
+    def lower(self, image: SeenImage) -> tuple[Path, tuple[str, ...]]:
+        """The folder to be in, and the short relative names of the layers for overlayfs, topmost first."""
+        record = self._image_record(image.digest)
+        if record is None:
+            raise HostError(f"cannot mount image {image.reference}: it is not in the store")
+        names: list[str] = []
+        for name in reversed(_texts(record.get("layers"))):
+            layer = self._disk.layer(name)
+            if layer is None:
+                raise HostError(f"cannot mount image {image.reference}: layer {name} is missing")
+            if name not in names:  # overlayfs takes no layer twice, and the topmost one hides the others
+                names.append(name)
+            if layer.get("opaque_root"):
+                break
+        return self._disk.root, tuple(self._disk.short(name) for name in names)
+
+    # --- where an image comes from -----------------------------------------------------------------------------
+
+    def _source(self, reference: str) -> Source:
+        try:
+            if reference.startswith(PREFIX):
+                return Layout(reference)
+            return Registry(self._transport, self._tokens, parse(reference))
+        except ValueError as error:
+            raise HostError(f"cannot pull {reference}: {error}") from None
+
+    # --- what is written down ------------------------------------------------------------------------------------
+
+    def _write(self, reference: str, image: Resolved, names: list[str]) -> None:
+        size = sum(_number((self._disk.layer(name) or {}).get("size")) for name in set(names))
+        for digest, text in ((image.digest, image.text), (image.config.digest, image.config_text)):
+            if self._disk.read(_blob(digest)) != text:
+                self._disk.write(_blob(digest), text)
+        record = {"manifest": image.digest, "config": image.config.digest, "layers": names, "size": size}
+        self._disk.write(f"images/{_hex(image.digest)}", json.dumps(record).encode())
+        named = {"reference": reference, "digest": image.digest}
+        self._disk.write(f"references/{_file_name(reference)}", json.dumps(named).encode())
+        seen = self._image(reference, image.digest)
+        with self._lock:
+            if self._seen is not None and seen is not None:
+                self._seen = {**self._seen, reference: seen}
+                self._stamps.pop(reference, None)
+
+    def _image_record(self, digest: str) -> Mapping[str, object] | None:
+        return self._disk.record(f"images/{_hex(digest)}")
+
+    # --- what is seen ----------------------------------------------------------------------------------------------
+
+    def _read_all(self) -> Mapping[str, SeenImage]:
+        found = {}
+        for record in self._disk.records("references"):
+            reference = str(record.get("reference"))
+            image = self._image(reference, str(record.get("digest")))
+            if image is not None:
+                found[reference] = image
+        return found
+
+    def _image(self, reference: str, digest: str) -> SeenImage | None:
+        """The image with this manifest, None when something of it is missing or damaged."""
+        record = self._image_record(digest)
+        text = self._disk.read(_blob(str(record.get("config")))) if record else None
+        if record is None or text is None:
+            return None
+        try:
+            image = read_config(text, self._host)
+        except ValueError:
+            return None
+        return SeenImage(
+            reference=reference,
+            digest=digest,
+            id=str(record.get("config")),
+            layers=image.layers,
+            config=image.config,
+            created=image.created,
+            architecture=image.platform.architecture,
+            size=_number(record.get("size")),
+        )
+
+    def _now(self, reference: str) -> SeenImage | None:
+        """What a layout's tag names now; None when that has not been pulled, the old image when nobody can tell."""
+        assert self._seen is not None
+        old = self._seen[reference]
+        layout = Layout(reference)
+        stamp = layout.stamp()
+        if stamp == self._stamps.get(reference) or not any(stamp):
+            return old
+        try:
+            digest = manifest_digest(layout, self._host)
+        except (HostError, ValueError):
+            return old
+        if digest != old.digest:
+            return self._image(reference, digest)
+        self._stamps[reference] = stamp
+        return old
+
+
+def _hex(digest: str) -> str:
+    return digest.removeprefix("sha256:")
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/sha256/{_hex(digest)}"
+
+
+def _file_name(reference: str) -> str:
+    return hashlib.sha256(reference.encode()).hexdigest()
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _texts(value: object) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

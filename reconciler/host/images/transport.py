@@ -1,0 +1,250 @@
+"""HTTP to registries: requests without credentials of its own, redirects by hand, short bounded retries.
+
+httpx2 asks for documents, http.client streams blobs, since that costs a third of the processor. Knows nothing of
+images; called by `registry`. Longer retries than these belong to the queue.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import ipaddress
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+import httpx2
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+
+from reconciler.errors import HostError
+from reconciler.settings import Settings
+
+ATTEMPTS = 5
+LONGEST_WAIT = 60.0  # seconds; a registry that asks for more is left to the queue
+CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
+REDIRECTS = 10
+ERROR_LIMIT = 64 * 1024
+AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+_MOVED = frozenset({301, 302, 303, 307, 308})
+_SECRET = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+Result = TypeVar("Result")
+Sleep = Callable[[float], None]
+
+
+class TryAgainError(HostError):
+    """No proper answer; the same request may work in a moment. `after` is what Retry-After asks, in seconds."""
+
+    def __init__(self, message: str, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+@dataclass(slots=True)
+class Answer:
+    """Status, headers (names in lower case), and the body: read, or still to be streamed from `stream`."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+    stream: http.client.HTTPResponse | None = None
+    close: Callable[[], None] = field(default=lambda: None)
+
+
+def retrying(sleep: Sleep) -> Retrying:
+    """The policy for everything short: a few attempts, as far apart as the registry asks or a little more each."""
+    return Retrying(
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=_wait,
+        retry=retry_if_exception_type(TryAgainError),
+        sleep=sleep,
+        reraise=True,
+    )
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, TryAgainError) and error.after is not None:
+        return error.after
+    return float(min(0.2 * 2**state.attempt_number, LONGEST_WAIT))
+
+
+def refuse_status(answer: Answer, what: str, now: float) -> HostError:
+    """The error for a status that is no success: worth another attempt, or not."""
+    meaning = http.client.responses.get(answer.status, "")
+    why = f"cannot {what}: {urlsplit(answer.url).hostname} answered {answer.status} {meaning}".strip()
+    if answer.status not in AGAIN:
+        return HostError(why + said(answer.body))
+    after = parse_retry_after(answer.headers.get("retry-after", ""), now)
+    if after is not None and after > LONGEST_WAIT:
+        return HostError(f"{why} and asks to wait {after:.0f} s")
+    return TryAgainError(why + said(answer.body), after)
+
+
+def said(body: bytes) -> str:
+    """A registry's own words, short and on one line."""
+    text = " ".join(body[:400].decode("utf-8", "replace").split())
+    return f": {ascii(text)[1:-1][:200]}" if text else ""
+
+
+def parse_retry_after(text: str, now: float) -> float | None:
+    """Seconds to wait by a Retry-After header of either form; None when there is none that can be read."""
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def redirected(url: str, location: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Where to go on and with which headers: nothing secret goes to another scheme, host or port."""
+    target = urljoin(url, location)
+    try:
+        old, new = urlsplit(url), urlsplit(target)
+        same = _origin(old) == _origin(new)
+    except ValueError:
+        raise HostError(f"cannot follow the redirect of {_place(urlsplit(url))}: its target is no address") from None
+    if new.scheme not in {"http", "https"} or not new.hostname or "@" in new.netloc or "%" in new.netloc:
+        raise HostError(f"cannot follow the redirect of {_place(old)}: its target is no web address")
+    if (old.scheme, new.scheme) == ("https", "http"):
+        raise HostError(f"cannot follow the redirect of {_place(old)} to {_place(new)}: it leaves TLS")
+    kept = {name: value for name, value in headers.items() if same or name.lower() not in _SECRET}
+    return target, kept
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int]:
+    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _place(parts: SplitResult) -> str:
+    """Host and path for a message; never the query, in which object stores carry signatures."""
+    return f"{parts.hostname}{parts.path[:80]}"
+
+
+def is_loopback(host: str) -> bool:
+    """As Docker decides which registries may speak plain HTTP without being named."""
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    try:
+        return name == "localhost" or ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Transport:
+    """Connections of one daemon to all registries. Safe for threads."""
+
+    def __init__(self, settings: Settings, sleep: Sleep = time.sleep) -> None:
+        self.sleep = sleep
+        self._insecure = frozenset(settings.insecure_registries)
+        self._verified = ssl.create_default_context()
+        if settings.registry_ca is not None:
+            self._verified.load_verify_locations(settings.registry_ca)
+        self._unverified = ssl.create_default_context()
+        self._unverified.check_hostname = False
+        self._unverified.verify_mode = ssl.CERT_NONE
+        self._clients = {context: _client(context) for context in (self._verified, self._unverified)}
+        self._bases: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def base(self, host: str) -> str:
+        """`https://host`, or `http://host` for one that may be insecure and does not speak TLS."""
+        if host not in self._insecure and not is_loopback(host):
+            return f"https://{host}"
+        with self._lock:
+            if host not in self._bases:
+                self._bases[host] = self._probe(host)
+            return self._bases[host]
+
+    def _probe(self, host: str) -> str:
+        try:
+            self.get(f"https://{host}/v2/", {}, ERROR_LIMIT)
+        except TryAgainError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise
+            return f"http://{host}"
+        return f"https://{host}"
+
+    def _context(self, parts: SplitResult) -> ssl.SSLContext:
+        named = parts.netloc in self._insecure or parts.hostname in self._insecure
+        return self._unverified if named else self._verified
+
+    # --- documents -------------------------------------------------------------------------------------------
+
+    def get(self, url: str, headers: Mapping[str, str], limit: int) -> Answer:
+        """The answer with at most `limit` bytes of body, after redirects. Raises HostError or TryAgainError."""
+        return self._follow(url, headers, lambda target, kept: self._get(target, kept, limit))
+
+    def _get(self, url: str, headers: Mapping[str, str], limit: int) -> Answer:
+        parts = urlsplit(url)
+        client = self._clients[self._context(parts)]
+        try:
+            with client.stream("GET", url, headers=dict(headers)) as response:
+                most = limit if response.status_code < 300 else ERROR_LIMIT
+                body = _read(response.iter_raw(), most, strict=response.status_code < 300)
+                return Answer(url, response.status_code, response.headers, body)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise TryAgainError(f"cannot ask {_place(parts)}: {_reason(error)}") from error
+
+    # --- blobs -----------------------------------------------------------------------------------------------
+
+    def open(self, url: str, headers: Mapping[str, str]) -> Answer:
+        """The answer with its body still to be read; the caller closes it."""
+        return self._follow(url, headers, self._open)
+
+    def _open(self, url: str, headers: Mapping[str, str]) -> Answer:
+        parts = urlsplit(url)
+        connection = self._connection(parts)
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        try:
+            connection.request("GET", path, headers={"Accept-Encoding": "identity", **headers})
+            response = connection.getresponse()
+            body = b"" if response.status < 300 else response.read(ERROR_LIMIT)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise TryAgainError(f"cannot ask {_place(parts)}: {_reason(error)}") from error
+        names = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(url, response.status, names, body, response, connection.close)
+
+    def _connection(self, parts: SplitResult) -> http.client.HTTPConnection:
+        assert parts.hostname is not None
+        if parts.scheme == "http":
+            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=READ_TIMEOUT)
+        context = self._context(parts)
+        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=READ_TIMEOUT, context=context)
+
+    def _follow(self, url: str, headers: Mapping[str, str], send: Callable[[str, Mapping[str, str]], Answer]) -> Answer:
+        for _ in range(REDIRECTS + 1):
+            answer = send(url, headers)
+            if answer.status not in _MOVED or "location" not in answer.headers:
+                return answer
+            answer.close()
+            url, headers = redirected(url, answer.headers["location"], headers)
+        raise HostError(f"cannot follow the redirects of {_place(urlsplit(url))}: there are more than {REDIRECTS}")
+
+
+def _client(context: ssl.SSLContext) -> httpx2.Client:
+    timeout = httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
+    return httpx2.Client(
+        verify=context, timeout=timeout, headers={"Accept-Encoding": "identity", "User-Agent": "reconciler"}
+    )
+
+
+def _read(pieces: Iterable[bytes], limit: int, *, strict: bool) -> bytes:
+    body = b""
+    for piece in pieces:
+        body += piece
+        if len(body) > limit:
+            if strict:
+                raise HostError(f"cannot read the registry's answer: it has more than {limit} bytes")
+            return body[:limit]
+    return body
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,195 @@
+"""The confined child: takes layers over a socket and unpacks each in a process of its own.
+
+Started by `unpacker` for the time of a pull. It leaves the host's network, mounts, IPC and processes at once; each
+layer is a fork that is chrooted into its empty directory and imports nothing from then on, so that nothing of
+the image is ever loaded. Compressed bytes come in on a pipe; the two digests, counts and at most one
+sentence of refusal go out on another.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+
+from reconciler.host.images.inflate import LayerError, inflate
+from reconciler.host.images.overlay import Limits, Tree, escape
+from reconciler.host.images.tar import Entry, Stream, entries
+
+CHUNK = 1 << 18
+MEMORY = 512 << 20
+_NAMESPACES = 0x00020000 | 0x04000000 | 0x08000000 | 0x20000000 | 0x40000000  # mount, UTS, IPC, PID, network
+_MS_REC_PRIVATE = 0x4000 | 0x40000
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_CHECK_SPACE = 16 << 20
+
+
+def main() -> None:
+    """Serve jobs from the socket whose number is in argv until it is closed."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    _leave_host()
+    inside = os.fork()  # the first process of the new PID namespace; when it ends all the others do
+    if inside:
+        control.close()
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(inside, 0)[1]) & 0xFF)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        message, fds, _, _ = socket.recv_fds(control, 4096, 3)
+        if not message:
+            os._exit(0)
+        if os.fork() == 0:
+            control.close()
+            _work(json.loads(message), *fds)
+        for fd in fds:
+            os.close(fd)
+
+
+def _leave_host() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_NAMESPACES) == 0:
+        libc.mount(b"none", b"/", None, _MS_REC_PRIVATE, None)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
+def _work(job: dict[str, int], blob: int, folder: int, answer: int) -> None:
+    """One layer. Never returns."""
+    os.umask(0)
+    os.fchdir(folder)
+    os.chroot(".")
+    os.close(folder)
+    try:
+        result = _unpack(blob, job["announced"], Limits(**{key: job[key] for key in Limits.__slots__}))
+    except LayerError as error:
+        result = {"refused": str(error)}
+    except OSError as error:
+        result = {"error": error.strerror or "input or output failed"}
+    except MemoryError:
+        result = {"refused": "it needs too much memory"}
+    with open(answer, "w") as out:
+        json.dump(result, out)
+    os._exit(0)
+
+
+class _Blob:
+    """The compressed stream: counted, hashed, and held to its announced size."""
+
+    def __init__(self, fd: int, size: int) -> None:
+        self._fd = fd
+        self._announced = size
+        self.size = 0
+        self.digest = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while chunk := os.read(self._fd, CHUNK):
+            self.size += len(chunk)
+            if self.size > self._announced:
+                raise LayerError(f"it has more than the announced {self._announced} bytes")
+            self.digest.update(chunk)
+            yield chunk
+
+
+class _Plain:
+    """The tar stream: counted, hashed, and held to the limits."""
+
+    def __init__(self, blob: _Blob, limits: Limits) -> None:
+        self._blob = blob
+        self._limits = limits
+        self.size = 0
+        self.digest = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        checked = 0
+        for piece in inflate(self._blob):
+            self.size += len(piece)
+            self.digest.update(piece)
+            if self.size - checked >= _CHECK_SPACE:
+                checked = self.size
+                self._check()
+            yield piece
+
+    def _check(self) -> None:
+        limits = self._limits
+        if self.size > limits.size:
+            raise LayerError(f"it unpacks to more than {limits.size} bytes")
+        if self.size > limits.ratio_from and self.size > self._blob.size * limits.ratio:
+            raise LayerError(f"it unpacks to more than {limits.ratio} times its size")
+        free = os.statvfs("/")
+        if free.f_bavail * free.f_frsize < limits.reserve:
+            raise OSError(28, f"less than {limits.reserve} bytes are free")
+
+
+def _unpack(fd: int, size: int, limits: Limits) -> dict[str, object]:
+    blob = _Blob(fd, size)
+    plain = _Plain(blob, limits)
+    stream = Stream(iter(plain))
+    tree = Tree()
+    count = 0
+    for entry in entries(stream):
+        count += 1
+        if count > limits.entries:
+            raise LayerError(f"it has more than {limits.entries} entries")
+        _add(tree, entry, stream)
+    stream.drain()
+    for _ in blob:
+        pass
+    tree.finish()
+    return {
+        "blob": "sha256:" + blob.digest.hexdigest(),
+        "blob_size": blob.size,
+        "diff": "sha256:" + plain.digest.hexdigest(),
+        "size": plain.size,
+        "entries": count,
+        "implied": sorted(name.decode("latin-1") for name in tree.implied),
+        "opaque_root": tree.opaque_root,
+        "dropped": sorted(name[:80].decode("latin-1") for name in tree.dropped),
+    }
+
+
+def _add(tree: Tree, entry: Entry, stream: Stream) -> None:
+    content = _Content(stream, entry.size)
+    try:
+        tree.add(entry, content)
+    except LayerError as error:
+        raise LayerError(f"entry '{escape(entry.name)}': {error}") from None
+    except ValueError:
+        raise LayerError(f"entry '{escape(entry.name)}': a name has a NUL") from None
+    except OSError as error:
+        raise OSError(error.errno, f"entry '{escape(entry.name)}': {error.strerror}") from None
+    content.skip()
+
+
+class _Content:
+    """The content of one entry, and the padding after it."""
+
+    def __init__(self, stream: Stream, size: int) -> None:
+        self._stream = stream
+        self._left = size
+        self._padding = -size % 512
+
+    def __iter__(self) -> Iterator[memoryview]:
+        for piece in self._stream.pieces(self._left):
+            self._left -= len(piece)
+            yield piece
+        if self._left:
+            raise LayerError("the archive is cut off in its content")
+
+    def skip(self) -> None:
+        """Go to the next header, also when nobody wanted the content."""
+        for _ in self:
+            pass
+        if self._padding:
+            self._stream.exactly(self._padding)
+
+
+if __name__ == "__main__":
+    main()
