@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     _check(verb("check", "whether specs are valid; needs neither root nor a daemon", _CHECK))
     _status(verb("status", "what runs, what does not, and why", _STATUS))
     _json(verb("doctor", "whether this host is fit, and what to do about it", _DOCTOR))
-    _down(verb("down", "take everything off the host again", _DOWN))
+    verb("down", "take everything off the host again", _DOWN)
     return parser
 
 
@@ -76,7 +76,7 @@ missing or known to be unsafe. Changes nothing. Exit status 0: fit; 1: not.
 """
 _DOWN = """\
 Stop and remove all containers, networks and firewall rules of this instance. Only
-while no daemon runs. Volumes and images stay, unless asked for.
+while no daemon runs. Volumes and images are data, and stay.
 """
 
 
@@ -97,11 +97,6 @@ def _check(parser: argparse.ArgumentParser) -> None:
 def _status(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--watch", action="store_true", help="show it again whenever something happens")
     _json(parser)
-
-
-def _down(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--volumes", action="store_true", help="delete the volumes too: their data is lost")
-    parser.add_argument("--images", action="store_true", help="delete the images too: they are fetched again")
 
 
 def _json(parser: argparse.ArgumentParser) -> None:

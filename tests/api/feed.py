@@ -100,10 +100,10 @@ def seen(name: str, state: model.State, **changes: object) -> model.SeenContaine
 
 
 CONTAINERS = (
-    seen("web", model.Running(pid=4711, since=NOW - 480), created_at=NOW - 601),
+    seen("web", model.Running(pid=4711, since=NOW - 480), created_at=NOW - 601, ports=WEB.ports, restart=WEB.restart),
     seen("lone", model.Running(pid=4712, since=NOW - 3600), network=None, address=""),
     seen("done3", model.Exited(code=3, at=NOW - 470, since=NOW - 475)),
-    seen("worker", model.Exited(code=1, at=NOW - 5, since=NOW - 6), restarts=4, failures=3),
+    seen("worker", model.Exited(code=1, at=NOW - 5, since=NOW - 6), restarts=4, failures=3, restart=WEB.restart),
     seen("fresh", model.Dead()),
 )
 
@@ -151,6 +151,6 @@ EVENTS = (
     Event(sequence=1, at=NOW - 600, kind="image", name=IMAGE.reference, action="pulled"),
     Event(sequence=2, at=NOW - 480, kind="container", name="shop-web-1", action="started", container=CONTAINERS[0].id),
     Event(sequence=3, at=NOW - 470, kind="container", name="shop-done3-1", action="died",
-          container=CONTAINERS[2].id, attributes=(("exit_code", "3"),)),
+          container=CONTAINERS[2].id, attributes=(("exitCode", "3"),)),
     Event(sequence=4, at=NOW - 400, kind="spec", name="bad.yaml", action="held", message="cannot read bad.yaml"),
 )  # fmt: skip

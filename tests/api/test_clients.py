@@ -8,9 +8,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import docker  # type: ignore[import-untyped]
+import docker
 import pytest
-from docker.errors import APIError, NotFound  # type: ignore[import-untyped]
+from docker.errors import APIError, NotFound
 
 from tests.api.conftest import Api
 from tests.api.feed import CONTAINERS, IMAGE, SECRET

@@ -170,7 +170,8 @@ def test_a_container_whose_spec_is_gone_is_still_shown() -> None:
     question = Question(snapshot=replace(SNAPSHOT, desired=model.Desired()), now=NOW, path={"id": WEB.name})
     found = json.loads(encode(docker.ANSWERS["/containers/{id}/json"](question)))
     assert found["State"]["Status"] == "running"
-    assert found["HostConfig"]["PortBindings"] == {}
+    assert found["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+    assert found["HostConfig"]["Memory"] == 0
 
 
 def test_limits_and_ports_of_the_inspection() -> None:

@@ -67,7 +67,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         command = ("sh", *draw(st.lists(hidden, max_size=2)))
         found[f"{index:064x}"] = replace(
             seen("x", state), id=f"{index:064x}", name=container.name, network=container.network, address=draw(words),
-            image=image.reference, image_digest=image.digest, created_at=moment, command=command,
+            image=image.reference, image_digest=image.digest, created_at=moment, command=command, ports=container.ports,
         )  # fmt: skip
     network = model.SeenNetwork(name=draw(words), app=draw(words), spec="s", bridge="b", subnet=draw(words))
     create = CreateContainer("a" * 64, wanted[0], "r" * 64, image, "", "")

@@ -165,7 +165,7 @@ def test_the_same_question_is_rendered_once_and_never_stale(api: Api, monkeypatc
 def test_events_after_a_sequence(api: Api) -> None:
     lines = api.client().ask("/v1/events?after=2").read().splitlines()
     assert [json.loads(line)["sequence"] for line in lines] == [3, 4]
-    assert json.loads(lines[0])["attributes"] == {"exit_code": "3"}
+    assert json.loads(lines[0])["attributes"] == {"exitCode": "3"}
 
 
 def test_events_are_followed(api: Api) -> None:
@@ -180,9 +180,9 @@ def test_docker_events_are_followed_from_now_on_and_filtered(api: Api) -> None:
     until(lambda: bool(api.feed.rings))
     web = next(iter(SNAPSHOT.observed.containers.values()))
     api.feed.happen(Event(sequence=5, at=NOW, kind="image", name="x", action="pulled"))
-    api.feed.happen(Event(sequence=6, at=NOW, kind="container", name=web.name, action="stopped", container=web.id))
+    api.feed.happen(Event(sequence=6, at=NOW, kind="container", name=web.name, action="stopping", container=web.id))
     event = json.loads(response.readline())
-    assert (event["Type"], event["Action"], event["id"], event["from"]) == ("container", "stop", web.id, web.image)
+    assert (event["Type"], event["Action"], event["id"], event["from"]) == ("container", "kill", web.id, web.image)
     assert event["Actor"]["Attributes"]["com.docker.compose.project"] == "shop"
 
 

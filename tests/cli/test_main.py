@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from importlib import import_module
 from types import ModuleType
 
 import pytest
@@ -130,3 +131,8 @@ def test_status_starts_with_few_imports() -> None:
              "logging", "tomllib", "reconciler.core.model", "reconciler.core.status"}  # fmt: skip
     assert heavy & set(loaded) == set()
     assert len(loaded) < 110
+
+
+@pytest.mark.parametrize("name", ["run", "plan", "check", "status", "doctor", "down"])
+def test_every_verb_of_the_parser_has_its_function(name: str) -> None:
+    assert callable(getattr(import_module(f"reconciler.cli.{name}"), name))

@@ -57,7 +57,7 @@ class Shown:
     @property
     def ports(self) -> tuple[Port, ...]:
         """What is published: nothing unless it runs, as in Docker."""
-        return self.wanted.ports if self.wanted and isinstance(self.seen.state, Running) else ()
+        return self.seen.ports if isinstance(self.seen.state, Running) else ()
 
 
 @lru_cache(maxsize=1024)
@@ -80,7 +80,7 @@ def shown(seen: SeenContainer, snapshot: Snapshot) -> Shown:
         network=_network(seen, snapshot),
         labels=_labels(seen, wanted, image),
         mounts=tuple(_mount(mount) for mount in (wanted.mounts if wanted else ())),
-        exposed=exposed | {f"{port.target}/{port.protocol}" for port in (wanted.ports if wanted else ())},
+        exposed=exposed | {f"{port.target}/{port.protocol}" for port in seen.ports},
         waits=next((wait.reason for wait in snapshot.plan.waits if wait.key == key), ""),
     )
 
@@ -132,7 +132,7 @@ def state(one: Shown) -> str:
         case Running():
             return "running"
         case Exited():
-            comes_back = one.wanted is not None and one.wanted.restart.policy != "no"
+            comes_back = one.wanted is not None and one.seen.restart.policy != "no"
             return "restarting" if comes_back and one.waits else "exited"
         case Created() | Dead():
             return "created"

@@ -16,14 +16,13 @@ from reconciler.core.status import Event, Snapshot
 # kind -> our action -> Docker's; what is missing has no counterpart there
 _ACTIONS: Mapping[str, Mapping[str, str]] = {
     "container": {
-        "created": "create", "started": "start", "died": "die", "stopped": "stop", "killed": "kill",
-        "removed": "destroy", "restarted": "restart", "oom": "oom",
+        "created": "create", "started": "start", "died": "die",
+        "removed": "destroy", "stopping": "kill",
     },
     "image": {"pulled": "pull", "removed": "delete"},
     "network": {"created": "create", "removed": "destroy", "connected": "connect", "disconnected": "disconnect"},
     "volume": {"created": "create", "removed": "destroy"},
 }  # fmt: skip
-_ATTRIBUTES = {"exit_code": "exitCode"}  # ours -> Docker's; the rest is spelled the same
 
 
 def shown(event: Event, snapshot: Snapshot) -> Json | None:
@@ -50,7 +49,7 @@ def shown(event: Event, snapshot: Snapshot) -> Json | None:
 
 
 def _attributes(event: Event, snapshot: Snapshot) -> dict[str, str]:
-    own = {_ATTRIBUTES.get(key, key): value for key, value in event.attributes}
+    own = dict(event.attributes)
     seen = snapshot.observed.containers.get(event.container)
     if event.kind != "container" or seen is None:
         return {"name": event.name, **own}

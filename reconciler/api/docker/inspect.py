@@ -9,7 +9,7 @@ from __future__ import annotations
 from reconciler.api.docker.entry import Shown, network_mode, networks, state
 from reconciler.api.docker.words import NEVER, host_address, program, timestamp
 from reconciler.api.question import Json
-from reconciler.core.model import Created, Exited, Running
+from reconciler.core.model import Container, Created, Exited, Running
 
 
 def container(one: Shown) -> Json:
@@ -94,7 +94,7 @@ def _config(one: Shown) -> Json:
 
 def _bindings(one: Shown) -> dict[str, list[Json]]:
     bindings: dict[str, list[Json]] = {}
-    for port in one.wanted.ports if one.wanted else ():
+    for port in one.seen.ports:
         key = f"{port.target}/{port.protocol}"
         bindings.setdefault(key, []).append({"HostIp": host_address(port.host_ip), "HostPort": str(port.published)})
     return bindings
@@ -117,15 +117,20 @@ def _network_settings(one: Shown) -> Json:
 
 
 def _host_config(one: Shown) -> Json:
-    wanted = one.wanted
-    if wanted is None:
-        return {**_HOST_CONFIG, "NetworkMode": network_mode(one)}
-    restart, limits = wanted.restart, wanted.resources
-    return {
+    seen = one.seen
+    own = {
         **_HOST_CONFIG,
         "NetworkMode": network_mode(one),
         "PortBindings": _bindings(one),
-        "RestartPolicy": {"Name": restart.policy, "MaximumRetryCount": restart.max_retries},
+        "RestartPolicy": {"Name": seen.restart.policy, "MaximumRetryCount": seen.restart.max_retries},
+    }
+    return {**own, **_declared(one.wanted)} if one.wanted else own
+
+
+def _declared(wanted: Container) -> Json:
+    """What only the spec knows."""
+    limits = wanted.resources
+    return {
         "CapAdd": list(wanted.cap_add) or None,
         "CapDrop": list(wanted.cap_drop) or None,
         "ReadonlyRootfs": wanted.read_only,
