@@ -67,7 +67,7 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
     `now` in seconds since the epoch. `doing` are the tasks that run already: nothing is planned for their keys, and
     the addresses they hand out are taken.
     """
-    scene = _scene(desired, observed, policy, doing)
+    scene = _scene(desired, observed, now, policy, doing)
     busy = {task.key for task in doing}
     entries = chain(
         _specs(scene),
@@ -100,7 +100,7 @@ class _Scene:
     taken: dict[str, set[str]] = field(default_factory=dict)  # network -> addresses; grows while planning
 
 
-def _scene(desired: Desired, observed: Observed, policy: Policy, doing: Sequence[Task]) -> _Scene:
+def _scene(desired: Desired, observed: Observed, now: float, policy: Policy, doing: Sequence[Task]) -> _Scene:
     instances: dict[str, list[SeenContainer]] = defaultdict(list)
     for seen in sorted(observed.containers.values(), key=lambda seen: (-seen.created_at, seen.id)):
         instances[seen.name].append(seen)
@@ -112,7 +112,7 @@ def _scene(desired: Desired, observed: Observed, policy: Policy, doing: Sequence
         for seen in instances[name]
         if seen.id not in in_hand
     ]
-    kept = tuple(seen for seen in undeclared if _held(desired, seen.app, seen.spec))
+    kept = tuple(seen for seen in undeclared if _held(desired, seen.app, seen.spec, now))
     networks = {seen.network: Network(name=seen.network, app=seen.app, spec=seen.spec) for seen in kept if seen.network}
     networks |= desired.networks
     return _Scene(
@@ -121,7 +121,7 @@ def _scene(desired: Desired, observed: Observed, policy: Policy, doing: Sequence
         policy=policy,
         instances={name: tuple(found) for name, found in instances.items()},
         kept=kept,
-        leaving=tuple(seen for seen in undeclared if not _held(desired, seen.app, seen.spec)),
+        leaving=tuple(seen for seen in undeclared if not _held(desired, seen.app, seen.spec, now)),
         networks=networks,
         subnets=addresses.subnets(
             sorted(networks),
@@ -134,8 +134,9 @@ def _scene(desired: Desired, observed: Observed, policy: Policy, doing: Sequence
     )
 
 
-def _held(desired: Desired, app: str, spec: str) -> bool:
-    return bool(desired.unavailable) or app in desired.held or spec in desired.held
+def _held(desired: Desired, app: str, spec: str, now: float) -> bool:
+    vanishing = now < desired.vanished.get(app, now)
+    return vanishing or bool(desired.unavailable) or app in desired.held or spec in desired.held
 
 
 def _subnets_in_force(observed: Observed, policy: Policy, doing: Sequence[Task]) -> dict[str, str]:
@@ -168,7 +169,7 @@ def _steps(tasks: Sequence[Task]) -> Iterator[Step]:
 # --- one generator per kind --------------------------------------------------------------------------------------
 
 
-def _specs(scene: _Scene) -> Iterator[Entry]:
+def _specs(scene: _Scene, now: float) -> Iterator[Entry]:
     if scene.desired.unavailable:
         yield Wait("specs", scene.desired.unavailable)
     reasons: dict[str, str] = {}  # the same one holds a file and its app
@@ -176,6 +177,9 @@ def _specs(scene: _Scene) -> Iterator[Entry]:
         reasons.setdefault(why, name)
     for why, name in reasons.items():
         yield Wait(f"held:{name}", why)
+    for app, until in sorted(scene.desired.vanished.items()):
+        if now < until:
+            yield Wait(f"removal:{app}", "its spec is gone; it goes too unless that comes back at once", until, True)
 
 
 def _images(scene: _Scene) -> Iterator[Entry]:
@@ -186,7 +190,7 @@ def _images(scene: _Scene) -> Iterator[Entry]:
         yield Task(f"image:{reference}", f"wanted by {wanted[reference]}", (PullImage(reference),))
 
 
-def _networks(scene: _Scene) -> Iterator[Entry]:
+def _networks(scene: _Scene, now: float) -> Iterator[Entry]:
     for name, network in sorted(scene.networks.items()):
         seen = scene.observed.networks.get(name)
         subnet = scene.subnets[name]
@@ -198,7 +202,7 @@ def _networks(scene: _Scene) -> Iterator[Entry]:
             yield Task(f"network:{name}", cause, (CreateNetwork(network, bridge, subnet),))
     for name, seen in sorted(scene.observed.networks.items()):
         unused = name not in scene.networks and not scene.taken.get(name)
-        if unused and not _held(scene.desired, seen.app, seen.spec):
+        if unused and not _held(scene.desired, seen.app, seen.spec, now):
             yield Task(f"network:{name}", "not in any spec", (RemoveNetwork(name, seen.bridge),))
 
 

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.core.document import Document, Place, PortMapping
 from reconciler.core.expand import App, Claim, expand
-from reconciler.core.model import Container, Desired, Port
+from reconciler.core.model import Container, Desired, Observed, Port
 from reconciler.errors import Problem, SpecError
 
 _FIRST_AUTOMATIC, _LAST_AUTOMATIC = 32768, 60999  # the kernel's default ip_local_port_range
 
 Specs = Mapping[str, Document | SpecError]
+
+CERTAIN_AFTER = 0.3  # seconds that a spec must be gone; a swapped directory or a checkout takes less
 
 
 def resolve(
@@ -48,6 +50,13 @@ def resolve(
             claims.take(app)
             accepted.append(app)
     return _desired(accepted, claims, unavailable)
+
+
+def missing(desired: Desired, observed: Observed, before: Desired, now: float) -> Desired:
+    """`desired`, with the apps that are on the host but in no spec, and until when that is not certain yet."""
+    declared = {container.app for container in desired.containers.values()} | desired.held.keys()
+    strays = {seen.app for seen in observed.containers.values()} - declared
+    return replace(desired, vanished={app: before.vanished.get(app, now + CERTAIN_AFTER) for app in strays})
 
 
 def _desired(accepted: list[App], claims: _Claims, unavailable: str) -> Desired:

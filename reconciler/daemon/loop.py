@@ -21,7 +21,7 @@ from reconciler.core.document import Document
 from reconciler.core.model import Desired, Observed
 from reconciler.core.names import CONTAINER, EVERYTHING, SPECS, touched
 from reconciler.core.plan import Policy, plan
-from reconciler.core.resolve import resolve
+from reconciler.core.resolve import missing, resolve
 from reconciler.core.status import Host, Snapshot
 from reconciler.core.steps import Plan, PullImage, Task
 from reconciler.daemon.events import Events
@@ -93,7 +93,7 @@ class Loop:
         names |= self._collect(now)
         observed = around.observe(names)
         if names & {SPECS, EVERYTHING}:
-            self.desired = meaning(around.load(), observed)
+            self.desired = missing(meaning(around.load(), observed), observed, self.desired, now)
         self.plan = plan(self.desired, observed, now, around.policy, tuple(self._doing.values()))
         self._execute_what_is_safe(now)
         self._publish(observed, now, begun)

@@ -158,6 +158,14 @@ def test_what_is_in_no_spec_is_stopped() -> None:
     ]
 
 
+def test_an_app_whose_spec_is_gone_for_a_moment_stays_for_that_moment() -> None:
+    found = made(replace(Desired(), vanished={"shop": NOW + 0.2}), host(seen()))
+    assert str(found) == "removal:shop: waits: its spec is gone; it goes too unless that comes back at once"
+    assert (found.waits[0].until, found.waits[0].passing) == (NOW + 0.2, True)
+    (task,) = made(replace(Desired(), vanished={"shop": NOW}), host(seen())).tasks
+    assert task.cause == "not in any spec"
+
+
 def test_it_has_its_grace_period() -> None:
     stopping = replace(RUNNING, stop_sent=4995.0)
     found = made(Desired(), host(seen(stopping)))

@@ -198,6 +198,18 @@ def test_a_directory_that_is_gone_removes_nothing(machine: Machine) -> None:
     assert machine.running == before
 
 
+def test_a_directory_that_is_empty_for_a_moment_removes_nothing(machine: Machine) -> None:
+    machine.texts = {"shop.yaml": SHOP}
+    machine.settle()
+    before, texts = machine.running, machine.texts
+    machine.texts = {}
+    machine.host.now -= 0.5  # the next question for the time is answered as the last one
+    machine.loop.look(frozenset({"specs"}))
+    machine.texts = texts
+    assert machine.settle().plan.converged
+    assert machine.running == before
+
+
 def test_a_crash_is_restarted_and_told(machine: Machine) -> None:
     machine.texts = {"shop.yaml": SHOP}
     machine.settle()
