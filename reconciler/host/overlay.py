@@ -34,7 +34,7 @@ def mount(target: Path, layers: Path, names: Sequence[str], upper: Path, work: P
     def act() -> None:
         syscalls.unshare(_CLONE_FS)
         os.chdir(layers)
-        syscalls.mount("overlay", str(target), "overlay", syscalls.MS_NODEV, data)
+        syscalls.mount("overlay", str(target), "overlay", 0, data)
 
     try:
         _in_thread(act)

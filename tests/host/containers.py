@@ -1,4 +1,4 @@
-"""A container host for tests: real overlay, conmon and runtime, everything below one folder and one cgroup of its own."""
+"""A container host for tests: real overlay, conmon and runtime, all below one folder and one cgroup of its own."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from reconciler.core.model import Created, Dead, Exited, Running, SeenContainer, State
 from reconciler.core.record import Record, from_annotations
-from reconciler.host import runs
+from reconciler.host import logs, runs
 from reconciler.host.cgroups import Cgroups
 from reconciler.host.runs import Run
 from reconciler.settings import Settings
@@ -45,6 +45,8 @@ class ContainerReader:
 
     def __init__(self, settings: Settings, cgroups: Cgroups) -> None:
         self._settings = settings
+        self._roots = settings.containers.resolve()  # as mountinfo names them
+        self._pins = (settings.run / runs.NAMESPACES).resolve()
         self._cgroups = cgroups
         self._bundles: dict[str, _Bundle] = {}
         self._watched: dict[str, _Watched] = {}  # by run
@@ -88,16 +90,15 @@ class ContainerReader:
         state = self._state(names[-1]) if names else Dead()
         counts = self._counts(names, folder)
         seen = seen_container(bundle.record, state)
-        pin = str(self._settings.run / runs.NAMESPACES / id)
         return replace(
             seen,
             command=bundle.command,
-            mounted=str(folder / "rootfs") in mounted,
-            connected=pin in mounted,
+            mounted=str(self._roots / id / "rootfs") in mounted,
+            connected=str(self._pins / id) in mounted,
             restarts=counts[0],
             failures=counts[1],
             leftovers=self._leftovers(names, state),
-            log_bytes=_size(folder / "log" / "container.log"),
+            log_bytes=_size(folder / "log" / logs.NAME),
         )
 
     def _bundle(self, id: str, folder: Path) -> _Bundle:
