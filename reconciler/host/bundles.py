@@ -71,8 +71,11 @@ class ContainerBundles:
 
     def _build(self, half: Path, container: Container, image: SeenImage, instance: Instance) -> None:
         layers, names = self._lower(image)
-        for name in ("", "rootfs", "upper", "work", "etc", "log"):
-            (half / name).mkdir(mode=0o755 if name else 0o700, parents=not name)
+        self._settings.containers.mkdir(mode=0o700, parents=True, exist_ok=True)
+        half.mkdir(mode=0o700)
+        for name in ("rootfs", "upper", "work", "etc", "log"):
+            (half / name).mkdir()
+        (half / "upper").chmod(0o755)  # the root directory that the container sees, whatever the daemon's umask
         (half / "lower").write_text("\n".join((str(layers), *names)))
         _write_etc(half / "etc", container, instance.address)
         _mount(half)
