@@ -115,7 +115,7 @@ class OciRuntime:
             *(self._settings.monitor, "--api-version", "1", "--cid", name, "--cuuid", name, "--name", name),
             *("--runtime", _found(self._settings.runtime), "--bundle", str(folder), "--full-attach", "--no-sync-log"),
             *("--conmon-pidfile", str(folder / "conmon.pid"), "--container-pidfile", str(folder / "pid")),
-            *("--persist-dir", str(folder), "--exit-dir", str(folder)),
+            *("--persist-dir", str(folder)),
             *("--log-path", f"k8s-file:{self._settings.containers / id / 'log' / 'container.log'}"),
             *("--runtime-arg=--root", f"--runtime-arg={self._state}"),
             *(["--systemd-cgroup"] if self._cgroups.driver == "systemd" else []),

@@ -37,6 +37,13 @@ def test_paths_of_both_drivers(tmp_path: Path) -> None:
     assert managed.folder("c-1", "memory") == tmp_path / "ours.slice/ours-c-1.scope"
 
 
+def test_a_dash_in_a_slice_is_a_level(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("")
+    managed = detect("ours-demo", "systemd", tmp_path)
+    assert managed.path("c-1") == "ours-demo.slice:ours-demo:c-1"
+    assert managed.folder("c-1", "") == tmp_path / "ours.slice/ours-demo.slice/ours-demo-c-1.scope"
+
+
 def test_kills_for_want_of_memory(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()

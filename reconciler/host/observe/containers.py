@@ -37,7 +37,6 @@ class _Bundle:
 class _Watched:
     run: Run
     monitor: int | None  # pidfd, None when the monitor has ended
-    ended: bool = False  # the first process is gone; nothing of the run changes any more
 
 
 class ContainerReader:
@@ -131,11 +130,10 @@ class ContainerReader:
         folder = self._settings.run / runs.FOLDER / name
         if watched is None:
             return Dead()
-        code = _number(folder / "exit")
         monitored = watched.monitor is not None and not _readable(watched.monitor)
-        alive = code is None and (monitored or runs.lives(watched.run.init))
-        if not alive:
-            watched.ended = True
+        alive = monitored or runs.lives(watched.run.init)
+        code = _number(folder / "exit")  # read last: a monitor that has ended has written it before
+        if code is not None or not alive:
             self._release(watched)
             return self._exited(name, folder, watched.run, code)
         if not monitored:
