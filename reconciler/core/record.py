@@ -84,7 +84,7 @@ def to_annotations(of: Record) -> dict[str, str]:
 
 def from_annotations(given: Mapping[str, str]) -> Record:
     """The record in `given`. Raises ValueError, KeyError or TypeError when it is not one that `to_annotations` made."""
-    known = {name.removeprefix(PREFIX): value for name, value in given.items() if name.startswith(PREFIX)}
+    known = {name.removeprefix(PREFIX): value for name, value in dict(given).items() if name.startswith(PREFIX)}
     restart = json.loads(known["restart"])
     return Record(
         id=known["id"],

@@ -45,7 +45,7 @@ class Cgroups:
         """Where the group of `run` is, for a controller of v1; v2 has one for all."""
         base = self.root if self.unified else self.root / controller
         if self.driver == "systemd":
-            return base / f"{self.instance}.slice" / f"{self.instance}-{run}.scope"
+            return base / slice_path(self.instance) / f"{self.instance}-{run}.scope"
         return base / self.instance / run
 
     def oom_kills(self, run: str) -> int:
@@ -81,7 +81,7 @@ class Cgroups:
                 (folder / "cgroup.procs").write_text(str(pid))
 
     def _monitors(self) -> tuple[Path, ...]:
-        place = Path(f"{self.instance}.slice" if self.driver == "systemd" else self.instance) / "monitors"
+        place = Path(slice_path(self.instance) if self.driver == "systemd" else self.instance) / "monitors"
         if self.unified:
             return (self.root / place,)
         return tuple(self.root / name / place for name in _TRACKED if (self.root / name).is_dir())
@@ -111,6 +111,12 @@ def detect(instance: str, driver: str = "auto", root: Path = ROOT) -> Cgroups:
     return Cgroups(instance, chosen, unified, root)
 
 
+def slice_path(instance: str) -> str:
+    """Where systemd puts the slice of `instance`: each dash is a level (systemd.slice(5))."""
+    parts = instance.split("-")
+    return "/".join("-".join(parts[: level + 1]) + ".slice" for level in range(len(parts)))
+
+
 def own_groups() -> list[str]:
     """The lines of /proc/self/cgroup: `number:controllers:path`."""
     return Path("/proc/self/cgroup").read_text().splitlines()
@@ -119,7 +125,7 @@ def own_groups() -> list[str]:
 def remove_empty(root: Path, instance: str) -> None:
     """Delete the groups of `instance` that nothing is in any more."""
     for base in (root, *(path for path in root.iterdir() if path.is_dir())):
-        for name in (instance, f"{instance}.slice"):
+        for name in (instance, slice_path(instance)):
             for folder in (base / name / "monitors", base / name):
                 with contextlib.suppress(OSError):
                     folder.rmdir()

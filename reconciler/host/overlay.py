@@ -24,8 +24,8 @@ def mount(target: Path, layers: Path, names: Sequence[str], upper: Path, work: P
 
     `upper`, `work` and `target` are absolute; folders with a colon, comma or backslash are escaped. Raises HostError.
     """
-    lower = ":".join(_escaped(name, ":\\,") for name in names)
-    data = f"lowerdir={lower},upperdir={_escaped(str(upper), ',')},workdir={_escaped(str(work), ',')},index=off"
+    lower = ":".join(_escaped(name).replace(":", "\\:") for name in names)
+    data = f"lowerdir={lower},upperdir={_escaped(str(upper))},workdir={_escaped(str(work))},index=off"
     if not names:
         raise HostError(f"cannot mount {target}: the image has no layers")
     if len(os.fsencode(data)) > MOST_OPTIONS:
@@ -34,7 +34,7 @@ def mount(target: Path, layers: Path, names: Sequence[str], upper: Path, work: P
     def act() -> None:
         syscalls.unshare(_CLONE_FS)
         os.chdir(layers)
-        syscalls.mount("overlay", str(target), "overlay", syscalls.MS_NODEV, data)
+        syscalls.mount("overlay", str(target), "overlay", 0, data)
 
     try:
         _in_thread(act)
@@ -53,8 +53,8 @@ def unmount(target: Path) -> None:
             raise HostError(f"cannot unmount {target}: {(error.strerror or '').lower()}") from error
 
 
-def _escaped(name: str, special: str) -> str:
-    return "".join(f"\\{character}" if character in special else character for character in name)
+def _escaped(name: str) -> str:
+    return name.replace("\\", "\\\\").replace(",", "\\,")
 
 
 def _in_thread(act: Callable[[], None]) -> None:

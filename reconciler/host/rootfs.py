@@ -22,6 +22,8 @@ LARGEST_FILE = 10 * 2**20  # of passwd and group, in bytes
 # Where the runtime mounts the kernel's file systems: a link or a file there sends it to the host (CVE-2026-41579).
 _MOUNTED_OVER = ("dev", "dev/pts", "dev/shm", "dev/mqueue", "proc", "sys", "sys/fs", "sys/fs/cgroup", "etc")
 
+_MOST_LINKS = 40  # as in the kernel
+
 _SYS_OPENAT2 = 437  # the same on every architecture
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_NO_SYMLINKS = 0x04
@@ -75,24 +77,43 @@ def check_root(root: Path, destinations: Iterable[str], cwd: str = "/") -> None:
 
 
 def locate(root: int, path: str) -> str:
-    """Where `path` is with `root` as /, links followed as far as it exists."""
-    existing, missing = path.rstrip("/") or "/", ""
-    while True:
-        try:
-            descriptor = open_inside(root, existing, os.O_PATH)
-        except FileNotFoundError:
-            existing, _, name = existing.rpartition("/")
-            existing, missing = existing or "/", f"/{name}{missing}"
+    """Where `path` is with `root` as /: every link followed, whether what it leads to exists or not."""
+    done: list[str] = []
+    todo = _parts(path)
+    links = 0
+    while todo:
+        part = todo.pop()
+        if part == "..":
+            del done[-1:]
             continue
-        except OSError as error:
-            raise HostError(f"cannot use {path[:200]!r} in the image: {(error.strerror or '').lower()}") from error
-        try:
-            whole = str(Path(f"/proc/self/fd/{descriptor}").readlink())
-            base = str(Path(f"/proc/self/fd/{root}").readlink())
-        finally:
-            os.close(descriptor)
-        inside = "/" if whole == base else whole.removeprefix(base)
-        return (inside.rstrip("/") + missing) or "/"
+        link = _link(root, "/".join((*done, part)))
+        if link is None:
+            done.append(part)
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise HostError(f"cannot use {path[:200]!r} in the image: too many links")
+        if link.startswith("/"):
+            done = []
+        todo += _parts(link)
+    return "/" + "/".join(done)
+
+
+def _parts(path: str) -> list[str]:
+    """The names in `path`, the first one last."""
+    return [part for part in reversed(path.split("/")) if part not in ("", ".")]
+
+
+def _link(root: int, path: str) -> str | None:
+    """What the link at `path` says, None when it is none; no part of `path` before the last may be a link."""
+    try:
+        descriptor = open_inside(root, path, os.O_PATH | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        return os.readlink("", dir_fd=descriptor) if stat.S_ISLNK(os.fstat(descriptor).st_mode) else None
+    finally:
+        os.close(descriptor)
 
 
 def _folder(root: Path) -> int:

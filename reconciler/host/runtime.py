@@ -31,6 +31,7 @@ from reconciler.settings import Settings
 
 _CREATE_TIMEOUT = 60.0
 _FIFO_TIMEOUT = 5.0
+_VERSION_TIMEOUT = 10.0
 _LONGEST_REPORT = 64 * 1024  # bytes of what the monitor says about a failed start
 
 
@@ -42,6 +43,11 @@ class OciRuntime:
         self._cgroups = cgroups
         self._clock = clock
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._fifo: bool | None = None
+
+    def anticipate(self) -> None:
+        """A start is likely soon: pay the kernel's wait for the first move between cgroups now, in the background."""
+        threading.Thread(target=self._cgroups.freshen, name="anticipate", daemon=True).start()
 
     # --- start -------------------------------------------------------------------------------------------------
 
@@ -109,7 +115,7 @@ class OciRuntime:
             *(self._settings.monitor, "--api-version", "1", "--cid", name, "--cuuid", name, "--name", name),
             *("--runtime", _found(self._settings.runtime), "--bundle", str(folder), "--full-attach", "--no-sync-log"),
             *("--conmon-pidfile", str(folder / "conmon.pid"), "--container-pidfile", str(folder / "pid")),
-            *("--persist-dir", str(folder), "--exit-dir", str(folder)),
+            *("--persist-dir", str(folder)),
             *("--log-path", f"k8s-file:{self._settings.containers / id / 'log' / 'container.log'}"),
             *("--runtime-arg=--root", f"--runtime-arg={self._state}"),
             *(["--systemd-cgroup"] if self._cgroups.driver == "systemd" else []),
@@ -117,16 +123,26 @@ class OciRuntime:
         run(argv, env={"_OCI_SYNCPIPE": str(writer)}, cwd=folder, pass_fds=[writer], timeout=_CREATE_TIMEOUT)
 
     def _release(self, name: str) -> None:
-        """Let the created process go. It waits in its start FIFO; reading that is all that `runc start` does."""
-        fifo = self._state / name / "exec.fifo"
+        if not (self._opens_fifo() and self._open_fifo(self._state / name / "exec.fifo")):
+            self._runtime("start", name)
+
+    def _opens_fifo(self) -> bool:
+        """Whether this runtime's `start` does no more than `_open_fifo`: runc 1.x, not a promise but a fact."""
+        if self._fifo is None:
+            said = run([self._settings.runtime, "--version"], timeout=_VERSION_TIMEOUT)
+            self._fifo = said.startswith("runc version 1.")
+        return self._fifo
+
+    def _open_fifo(self, fifo: Path) -> bool:
+        """Let the created process go, which waits in its start FIFO: read what it writes. False when that fails."""
         descriptor = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             if select.select([descriptor], [], [], _FIFO_TIMEOUT)[0] and os.read(descriptor, 1):
                 fifo.unlink()
-                return
+                return True
         finally:
             os.close(descriptor)
-        self._runtime("start", name)
+        return False
 
     # --- end ---------------------------------------------------------------------------------------------------
 
@@ -165,12 +181,17 @@ class OciRuntime:
             shutil.rmtree(folder)
 
     def _undo(self, name: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            monitor = runs.identify(int((self._runs / name / "conmon.pid").read_text()))
+            if monitor is not None and not (self._runs / name / "exit").exists():
+                _send(monitor, signal.SIGKILL)
         with contextlib.suppress(HostError):
             if (self._state / name).exists():
                 self._runtime("delete", "--force", name)
         shutil.rmtree(self._runs / name, ignore_errors=True)
 
     def live(self, id: str) -> list[tuple[str, Run]]:
+        """The runs of `id` whose first process lives, by name."""
         names = [f"{id}-{number}" for number in runs.of_container(self._runs, id)]
         found = [(name, runs.read(self._runs / name)) for name in names]
         return [(name, seen) for name, seen in found if seen is not None and runs.lives(seen.init)]

@@ -1,4 +1,4 @@
-"""A container host for tests: real overlay, conmon and runtime, everything below one folder and one cgroup of its own."""
+"""A container host for tests: real overlay, conmon and runtime, all below one folder and one cgroup of its own."""
 
 from __future__ import annotations
 
@@ -65,6 +65,12 @@ def busybox_layer(folder: Path) -> None:
     (folder / "tmp").chmod(0o1777)
     (folder / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1000:web:/home/web:/bin/sh\n")
     (folder / "etc/group").write_text("root:x:0:\nwheel:x:10:root,web\nweb:x:1000:\n")
+
+
+def joined(log: str) -> str:
+    """What was written: the log's lines without time and stream, those marked P joined with what follows."""
+    entries = (line.split(" ", 3) for line in log.splitlines())
+    return "".join(entry[3] + ("\n" if entry[2] == "F" else "") for entry in entries)
 
 
 @dataclass
@@ -139,8 +145,7 @@ class Host:
             time.sleep(0.005)
 
     def log(self, id: str) -> str:
-        file = self.settings.containers / id / "log" / "container.log"
-        return "".join(line.split(" ", 3)[3] + "\n" for line in file.read_text().splitlines())
+        return joined((self.settings.containers / id / "log" / "container.log").read_text())
 
     def destroy(self) -> None:
         """Take everything off the host, whatever state the test left it in."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from reconciler.core.model import Created, Dead, Exited, Running, SeenContainer, State
 from reconciler.core.record import Record, from_annotations
-from reconciler.host import runs
+from reconciler.host import logs, runs
 from reconciler.host.cgroups import Cgroups
 from reconciler.host.runs import Run
 from reconciler.settings import Settings
@@ -37,7 +37,6 @@ class _Bundle:
 class _Watched:
     run: Run
     monitor: int | None  # pidfd, None when the monitor has ended
-    ended: bool = False  # the first process is gone; nothing of the run changes any more
 
 
 class ContainerReader:
@@ -45,6 +44,8 @@ class ContainerReader:
 
     def __init__(self, settings: Settings, cgroups: Cgroups) -> None:
         self._settings = settings
+        self._roots = settings.containers.resolve()  # as mountinfo names them
+        self._pins = (settings.run / runs.NAMESPACES).resolve()
         self._cgroups = cgroups
         self._bundles: dict[str, _Bundle] = {}
         self._watched: dict[str, _Watched] = {}  # by run
@@ -88,16 +89,15 @@ class ContainerReader:
         state = self._state(names[-1]) if names else Dead()
         counts = self._counts(names, folder)
         seen = seen_container(bundle.record, state)
-        pin = str(self._settings.run / runs.NAMESPACES / id)
         return replace(
             seen,
             command=bundle.command,
-            mounted=str(folder / "rootfs") in mounted,
-            connected=pin in mounted,
+            mounted=str(self._roots / id / "rootfs") in mounted,
+            connected=str(self._pins / id) in mounted,
             restarts=counts[0],
             failures=counts[1],
             leftovers=self._leftovers(names, state),
-            log_bytes=_size(folder / "log" / "container.log"),
+            log_bytes=_size(folder / "log" / logs.NAME),
         )
 
     def _bundle(self, id: str, folder: Path) -> _Bundle:
@@ -130,11 +130,10 @@ class ContainerReader:
         folder = self._settings.run / runs.FOLDER / name
         if watched is None:
             return Dead()
-        code = _number(folder / "exit")
         monitored = watched.monitor is not None and not _readable(watched.monitor)
-        alive = code is None and (monitored or runs.lives(watched.run.init))
-        if not alive:
-            watched.ended = True
+        alive = monitored or runs.lives(watched.run.init)
+        code = _number(folder / "exit")  # read last: a monitor that has ended has written it before
+        if code is not None or not alive:
             self._release(watched)
             return self._exited(name, folder, watched.run, code)
         if not monitored:
