@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from reconciler.core.model import Protocol
 
@@ -35,12 +35,13 @@ def render(instance: str, networks: Sequence[tuple[str, str]], published: Sequen
     the nat chains come just before the usual -100 and 100, so a port that is ours does not fall to an older rule.
     """
     bridges = sorted({bridge for bridge, _ in networks})
+    subnets = _widest(IPv4Interface(subnet).network for _, subnet in networks if subnet)
     ports = _merge(published)
     single = {key: targets[0] for key, targets in ports.items() if len(targets) == 1}
     balanced = {key: targets for key, targets in ports.items() if len(targets) > 1}
     body = [
         _set("bridges", "ifname", map(_quoted, bridges)),
-        _set("same", "ifname . ifname", (f"{_quoted(bridge)} . {_quoted(bridge)}" for bridge in bridges)),
+        _set("same", "ipv4_addr . ipv4_addr; flags interval", (f"{subnet} . {subnet}" for subnet in subnets)),
         *_maps(single, balanced),
         _RULES,
         *(_balance(key, targets) for key, targets in balanced.items()),
@@ -83,18 +84,25 @@ _RULES = """\
 	chain inward {
 		ct state established,related accept
 		ct status dnat accept
-		iifname . oifname @same accept
+		iifname @bridges ip saddr . ip daddr @same accept
 		drop
 	}
 
-	# The answer must come back through the host: from the world, from a neighbour, to the host's loopback.
+	# The answer must come back through the host: from the world, from a neighbour, to the host's loopback. Neighbours
+	# are known by address, because a packet that br_netfilter brings along has no incoming interface here.
 	chain masquerading {
 		type nat hook postrouting priority 95; policy accept;
 		iifname @bridges oifname != @bridges masquerade
-		iifname . oifname @same ct status dnat masquerade
+		ct status dnat ip saddr . ip daddr @same masquerade
 		oifname @bridges ip saddr 127.0.0.0/8 masquerade
 	}
 """
+
+
+def _widest(subnets: Iterable[IPv4Network]) -> Sequence[IPv4Network]:
+    """Without those that lie in another: somebody may have changed an address by hand, and nft refuses overlaps."""
+    distinct = sorted(set(subnets))
+    return [one for one in distinct if not any(one != other and one.subnet_of(other) for other in distinct)]
 
 
 def _merge(published: Iterable[Published]) -> Mapping[_Key, tuple[Target, ...]]:

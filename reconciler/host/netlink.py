@@ -148,12 +148,12 @@ class Netlink:
     def ask(self, message: Message) -> bytes:
         """The body of the one answer to a question that is no dump."""
         self._send((message,))
-        for sequence, answer in decode(self._socket.recv(_LARGE)):
-            if sequence == self._sequence:
-                if answer.kind == _ERROR:
-                    _raise(_code(answer))
-                return answer.body
-        raise OSError(errno.EPROTO, os.strerror(errno.EPROTO))
+        while True:
+            for sequence, answer in decode(self._socket.recv(_LARGE)):
+                if sequence == self._sequence:
+                    if answer.kind == _ERROR:
+                        _raise(_code(answer))
+                    return answer.body
 
     def dump(self, kind: int, body: bytes) -> list[bytes]:
         """The bodies of all answers to a dump; asks again when the kernel says that it changed meanwhile."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from hashlib import sha256
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import TypeVar
 
@@ -102,9 +102,9 @@ class BridgeNetworks:
         if not (outer and inner and outer.peer == inner.index and inner.peer == outer.index):
             for netlink, stale in ((host, outer), (inside, inner)):
                 if stale:
-                    with _if_there():  # the first takes the second along when they were a pair
+                    with _if_there():
                         netlink.change(rtnetlink.delete_link(stale.name))
-            host.change(rtnetlink.add_veth(name, master.index, master.mtu, _INSIDE, pin))
+            host.change(rtnetlink.add_veth(name, master, _INSIDE, pin))
         host.change(
             rtnetlink.set_alias(name, container_alias(self._instance, id, bridge)),
             rtnetlink.set_no_ipv6_address(name),
@@ -237,9 +237,18 @@ def _mtu(host: Netlink) -> int:
 
 def _configure(inside: Netlink, address: str, subnet: str) -> None:
     index = _index(inside, _INSIDE)
-    inside.change(rtnetlink.set_no_ipv6_address(_INSIDE), rtnetlink.set_up(_INSIDE))
+    inside.change(
+        rtnetlink.set_mac(_INSIDE, _mac(address)),
+        rtnetlink.set_no_ipv6_address(_INSIDE),
+        rtnetlink.set_up(_INSIDE),
+    )
     _put_address(inside, index, f"{address}/{IPv4Interface(subnet).network.prefixlen}")
     inside.change(rtnetlink.add_default_route(index, gateway(subnet)))
+
+
+def _mac(address: str) -> bytes:
+    """Follows from the address, as with Docker: neighbours remember it, and the next to get the address must answer."""
+    return b"\x02\x42" + IPv4Address(address).packed
 
 
 def _put_address(netlink: Netlink, index: int, interface: str) -> None:

@@ -25,7 +25,6 @@ from reconciler.host.netlink import (
 NEWLINK, DELLINK, GETLINK = 16, 17, 18
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, GETROUTE = 24, 26
-NEWNSID_GET = 90  # RTM_GETNSID
 
 UP = 0x1  # IFF_UP
 LOWER_UP = 0x10000  # IFF_LOWER_UP: the carrier is there; of a veth, both ends are up
@@ -99,12 +98,13 @@ def add_bridge(name: str, mac: bytes, mtu: int) -> Message:
     return Message(NEWLINK, CREATE | EXCL, body)
 
 
-def add_veth(name: str, master: int, mtu: int, peer: str, namespace: int) -> Message:
-    """A veth on bridge `master`, whose other end `peer` is born in the network namespace of the descriptor."""
-    other = _LINK.pack(0, 0, 0, 0, 0) + text(_NAME, peer) + number(_MTU, mtu) + number(_NET_NS_FD, namespace)
+def add_veth(name: str, bridge: Link, peer: str, namespace: int) -> Message:
+    """A veth on `bridge`, whose other end `peer` is born in the network namespace of the descriptor."""
+    nothing, mtu = _LINK.pack(0, 0, 0, 0, 0), number(_MTU, bridge.mtu)
+    other = nothing + text(_NAME, peer) + mtu + number(_NET_NS_FD, namespace)
     info = text(_INFO_KIND, "veth") + attribute(_INFO_DATA, attribute(_VETH_PEER, other))
-    own = text(_NAME, name) + number(_MTU, mtu) + number(_MASTER, master)
-    return Message(NEWLINK, CREATE | EXCL, _LINK.pack(0, 0, 0, 0, 0) + own + attribute(_INFO, info))
+    own = text(_NAME, name) + mtu + number(_MASTER, bridge.index)
+    return Message(NEWLINK, CREATE | EXCL, nothing + own + attribute(_INFO, info))
 
 
 def set_up(name: str) -> Message:
@@ -127,9 +127,9 @@ def set_alias(name: str, alias: str) -> Message:
     return Message(NEWLINK, 0, _LINK.pack(0, 0, 0, 0, 0) + text(_NAME, name) + attribute(_ALIAS, alias.encode()))
 
 
-def set_mtu(name: str, mtu: int) -> Message:
-    """Set the largest packet, in bytes."""
-    return Message(NEWLINK, 0, _LINK.pack(0, 0, 0, 0, 0) + text(_NAME, name) + number(_MTU, mtu))
+def set_mac(name: str, mac: bytes) -> Message:
+    """Give the link its hardware address."""
+    return Message(NEWLINK, 0, _LINK.pack(0, 0, 0, 0, 0) + text(_NAME, name) + attribute(_MAC, mac))
 
 
 def set_no_ipv6_address(name: str) -> Message:
