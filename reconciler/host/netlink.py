@@ -30,9 +30,9 @@ _unpack_attribute = _ATTRIBUTE.unpack_from
 _ANY = range(1 << 14)
 _LARGE = 1 << 16  # the kernel fills at most 32 KiB a datagram
 
-# Groups as bits of sockaddr_nl.nl_groups: RTNLGRP_LINK 1, RTNLGRP_IPV4_IFADDR 5, RTNLGRP_IPV4_ROUTE 7;
-# NFNLGRP_NFTABLES 7.
-_LINKS_ADDRESSES_ROUTES = 1 << 0 | 1 << 4 | 1 << 6
+# Groups as bits of sockaddr_nl.nl_groups: RTNLGRP_LINK 1, RTNLGRP_IPV4_IFADDR 5, RTNLGRP_IPV4_ROUTE 7,
+# RTNLGRP_IPV4_NETCONF 24 (forwarding switched on or off); NFNLGRP_NFTABLES 7.
+_LINKS_ADDRESSES_ROUTES = 1 << 0 | 1 << 4 | 1 << 6 | 1 << 23
 _RULES = 1 << 6
 
 
@@ -198,7 +198,7 @@ def _raise(code: int) -> None:
 
 
 def open_doorbell() -> socket.socket:
-    """A socket that becomes readable when any link, IPv4 address or IPv4 route of this namespace changes."""
+    """A socket that becomes readable when a link, IPv4 address or route changes in this namespace, or forwarding."""
     return _listen(ROUTE, _LINKS_ADDRESSES_ROUTES)
 
 

@@ -25,6 +25,7 @@ from reconciler.host.netlink import (
 NEWLINK, DELLINK, GETLINK = 16, 17, 18
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, GETROUTE = 24, 26
+GETNSID = 90
 
 UP = 0x1  # IFF_UP
 LOWER_UP = 0x10000  # IFF_LOWER_UP: the carrier is there; of a veth, both ends are up
@@ -42,6 +43,7 @@ _VETH_PEER = 1
 _HAIRPIN = 4  # IFLA_BRPORT_MODE
 _ADDRESS_GENERATION, _NONE = 8, 1  # IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_NSID, _NSID_FD = 1, 3
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _MAIN, _LOCAL_TABLE, _STATIC, _UNICAST = 254, 255, 4, 1
 
@@ -176,6 +178,16 @@ def parse_link(body: bytes) -> Link:
         peer=_integer(seen.get(_LINK_INDEX)),
         netnsid=None if netnsid is None else _integer(netnsid),
     )
+
+
+def get_namespace(descriptor: int) -> Message:
+    """Ask which number the network namespace of the descriptor has here, as links know it (`Link.netnsid`)."""
+    return Message(GETNSID, 0, bytes(4) + number(_NSID_FD, descriptor))
+
+
+def parse_namespace(body: bytes) -> int:
+    """The number from the body of RTM_NEWNSID; -1 when no link leads there."""
+    return _integer(attributes(body, 4).get(_NSID, b"\xff\xff\xff\xff"))
 
 
 def _integer(value: bytes | None) -> int:

@@ -23,8 +23,9 @@ from reconciler.core.model import Network, digest
 from reconciler.core.ruleset import Published, render
 from reconciler.host import syscalls
 from reconciler.host.firewall import Nftables
+from reconciler.host.namespaces import pinned
 from reconciler.host.networks import BridgeNetworks
-from reconciler.host.observe.links import LinkReader, pins
+from reconciler.host.observe.links import LinkReader
 from reconciler.settings import Settings
 
 T = TypeVar("T")
@@ -198,5 +199,5 @@ def world(namespace: None, tmp_path: Path) -> Iterator[World]:
     with ExitStack() as closing:
         yield World(tmp_path, closing)
     for folder in (tmp_path, tmp_path / "netns"):
-        for name in pins(folder):
+        for name in pinned(folder):
             syscalls.umount(str(folder / name), syscalls.MNT_DETACH)

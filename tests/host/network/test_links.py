@@ -41,7 +41,7 @@ def recorded() -> tuple[list[Link], list[Address], list[Route]]:
 
 
 def test_the_recorded_host() -> None:
-    assert read("reconciler", *recorded()) == Links(
+    assert read("reconciler", *recorded(), forwarding=True) == Links(
         networks={
             "a_default": SeenNetwork(
                 name="a_default", app="a", spec="a.toml", bridge=BRIDGE, subnet="10.192.3.1/24", up=True
@@ -53,7 +53,7 @@ def test_the_recorded_host() -> None:
 
 
 def test_another_instance_sees_nothing_of_it_but_its_subnet() -> None:
-    seen = read("demo", *recorded())
+    seen = read("demo", *recorded(), forwarding=True)
     assert seen.networks == {}
     assert seen.attached == frozenset()
     assert "10.192.3.0/24" in seen.routes
@@ -74,8 +74,12 @@ def test_links_are_read_whole() -> None:
 def test_a_look_says_when_a_network_lost_its_address_or_is_down() -> None:
     links, _, routes = recorded()
     down = [replace(link, flags=link.flags & ~UP) if link.name == BRIDGE else link for link in links]
-    seen = read("reconciler", down, [], routes).networks["a_default"]
+    seen = read("reconciler", down, [], routes, forwarding=True).networks["a_default"]
     assert (seen.subnet, seen.up) == ("", False)
+
+
+def test_a_network_of_a_host_that_does_not_forward_is_not_up() -> None:
+    assert not read("reconciler", *recorded(), forwarding=False).networks["a_default"].up
 
 
 @given(st.data())
@@ -90,7 +94,7 @@ def test_a_container_is_attached_only_when_all_is_right(data: st.DataObject) -> 
     instance = data.draw(st.sampled_from(["i", "j"]))
     veth = Link(index=5, name="v", flags=flags, alias=container_alias(instance, "c", "b1"), master=master)
     right = master == 1 and flags == UP | LOWER_UP and instance == "i"
-    assert read("i", [veth, *bridges], [], []).attached == (frozenset({"c"}) if right else frozenset())
+    assert read("i", [veth, *bridges], [], [], forwarding=True).attached == (frozenset({"c"}) if right else frozenset())
 
 
 # --- aliases -----------------------------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ import pytest
 from reconciler.core.addresses import bridge_name
 from reconciler.core.model import Network
 from reconciler.errors import HostError
+from reconciler.host.namespaces import is_pinned
 from reconciler.host.netlink import drain, open_doorbell
-from reconciler.host.networks import is_pinned, veth_name
+from reconciler.host.networks import veth_name
 from tests.host.network.conftest import World, ip, within
 
 pytestmark = pytest.mark.root
@@ -298,6 +299,49 @@ def test_a_link_whose_namespace_is_still_held_goes_too(world: World) -> None:
         holder.stdin.close()
 
 
+def test_a_container_that_is_connected_again_keeps_its_link(world: World) -> None:
+    world.network("shop")
+    other, id = world.container("shop", 2), world.container("shop", 3)
+    held = ["nsenter", f"--net={world.pin('shop', 2)}", "sh", "-c", "echo inside; cat"]
+    with subprocess.Popen(held, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == b"inside\n"
+        world.networks.disconnect(id)
+        world.networks.disconnect(other)
+        world.container("shop", 3)
+        until(lambda: veth_name(other) not in links())
+        assert veth_name(id) in links()
+        assert holder.stdin
+        holder.stdin.close()
+
+
+def test_a_pin_that_was_taken_away_is_put_back_under_a_running_container(world: World) -> None:
+    world.network("shop")
+    id = world.container("shop", 2)
+    pin = world.pin("shop", 2)
+    inode = pin.stat().st_ino
+    held = ["nsenter", f"--net={pin}", "sh", "-c", "echo inside; cat"]
+    with subprocess.Popen(held, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == b"inside\n"
+        subprocess.run(["umount", pin], check=True)
+        pin.unlink()
+        assert world.reader.look().attached == frozenset()
+        world.container("shop", 2)
+        assert pin.stat().st_ino == inode
+        assert world.reader.look().attached == {id}
+        assert holder.stdin
+        holder.stdin.close()
+
+
+def test_a_pin_that_was_taken_away_with_all_processes_means_a_new_namespace(world: World) -> None:
+    world.network("shop")
+    id = world.container("shop", 2)
+    subprocess.run(["umount", world.pin("shop", 2)], check=True)
+    world.container("shop", 2)
+    assert world.reader.look().attached == {id}
+
+
 def test_a_namespace_mounted_twice_is_let_go(world: World) -> None:
     world.network("shop")
     id = world.container("shop", 2)
@@ -330,6 +374,9 @@ def test_changes_ring_and_silence_does_not(world: World) -> None:
         assert drain(bell)
         ip("route", "add", "172.16.0.0/12", "via", "10.0.0.2")
         assert drain(bell)
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("0")
+        assert drain(bell)
+        assert not world.reader.look().networks["shop"].up
         assert not drain(bell)
 
 
