@@ -7,6 +7,7 @@ Only this table is ever named; what other programs keep in tables of their own s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -49,6 +50,18 @@ def render(instance: str, networks: Sequence[tuple[str, str]], published: Sequen
     head = f"table inet {instance}\ndelete table inet {instance}\n"
     return head + f"table inet {instance} {{\n" + "\n".join(body) + "}\n"
 
+
+def datagrams(text: str) -> Mapping[int, frozenset[Target]]:
+    """The targets of each UDP port that `text`, which `render` made, publishes on whatever address."""
+    found: dict[int, set[Target]] = {}
+    for port, targets in (*_SINGLE_UDP.findall(text), *_BALANCED_UDP.findall(text)):
+        found.setdefault(int(port), set()).update((to[0], int(to[1])) for to in _TARGET.findall(targets))
+    return {port: frozenset(targets) for port, targets in found.items()}
+
+
+_SINGLE_UDP = re.compile(r"\budp \. (\d+) : (\S+ \. \d+),")
+_BALANCED_UDP = re.compile(r"chain udp_(\d+)\w* \{\n.* map \{ (.*) \}")
+_TARGET = re.compile(r"([\d.]+) \. (\d+)")
 
 _RULES = """\
 	# What claims to come to or from an address that cannot be there.

@@ -9,10 +9,13 @@ tables too, compares the fingerprint. No look starts a process.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from reconciler.core.model import digest
+from reconciler.core.ruleset import Target, datagrams
 from reconciler.errors import HostError
+from reconciler.host.conntrack import forget_port, forget_replica
 from reconciler.host.netlink import NETFILTER, Netlink
 from reconciler.host.nftables import fingerprint, generation
 from reconciler.host.run import run
@@ -33,6 +36,7 @@ class Nftables:
         self._table = settings.instance
         self._record = settings.run / "firewall.json"
         self._applied = self._remembered()
+        self._datagrams: Mapping[int, frozenset[Target]] = {}
 
     def apply(self, text: str) -> None:
         """Replace the table in one transaction.
@@ -45,8 +49,20 @@ class Nftables:
             before = generation(kernel)
             run(["nft", "-f", "-"], input=text)
             table, now = fingerprint(kernel, self._table), generation(kernel)
-        if now == before + 1:
-            self._remember(_Applied(digest(text), table, now))
+            if now == before + 1:
+                self._remember(_Applied(digest(text), table, now))
+            self._forget_flows(kernel, datagrams(text))
+
+    def _forget_flows(self, kernel: Netlink, published: Mapping[int, frozenset[Target]]) -> None:
+        """UDP flows to replicas that are gone, and to ports that nobody answered before."""
+        earlier, self._datagrams = self._datagrams, published
+        try:
+            for address, port in frozenset().union(*earlier.values()) - frozenset().union(*published.values()):
+                forget_replica(kernel, address, port)
+            for port in published.keys() - earlier.keys():
+                forget_port(kernel, port)
+        except OSError as error:
+            raise HostError(f"cannot forget UDP flows to replicas that are gone: {error.strerror}") from error
 
     def remove(self) -> None:
         """Delete the table; well if it is gone already."""

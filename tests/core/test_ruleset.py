@@ -9,7 +9,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.ruleset import Published, render
+from reconciler.core.ruleset import Published, datagrams, render
 
 GOLDEN = Path(__file__).parent / "golden" / "ruleset.nft"
 
@@ -136,3 +136,12 @@ def test_the_rules_are_the_same_for_any_number_of_ports(
 
     assert rules(render("demo", networks, ports)) == rules(render("demo", [], []))
     assert len(elements(render("demo", networks, ports), "bridges")) == len(set(networks))
+
+
+@given(PORTS)
+def test_udp_targets_are_read_back_from_the_text(ports: list[Published]) -> None:
+    expected: dict[int, set[tuple[str, int]]] = {}
+    for entry in ports:
+        if entry.protocol == "udp" and entry.targets:
+            expected.setdefault(entry.port, set()).update(entry.targets)
+    assert datagrams(render("demo", NETWORKS, ports)) == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -94,6 +95,53 @@ def test_udp_is_published_and_balanced(web: World) -> None:
     assert answers == {"dns2": 3, "dns3": 3}
     with pytest.raises(ConnectionRefusedError):
         web.ask(web.outside, HOST, 5300)
+
+
+def dns(world: World, *numbers: int) -> Published:
+    targets = tuple((world.address("shop", number), 53) for number in numbers)
+    return Published(port=5300, protocol="udp", targets=targets)
+
+
+@pytest.fixture
+def client(web: World) -> Iterator[socket.socket]:
+    """A UDP client outside that keeps its port, as one flow."""
+    for number in (2, 3):
+        web.serve(web.pin("shop", number), 53, f"dns{number}", socket.SOCK_DGRAM)
+    with within(web.outside, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as client:
+        client.settimeout(5)
+        client.connect((HOST, 5300))
+        yield client
+
+
+def answer(client: socket.socket) -> str:
+    client.send(b"?")
+    return client.recv(100).decode().split()[0]
+
+
+def test_a_udp_flow_follows_when_its_replica_goes(web: World, client: socket.socket) -> None:
+    web.publish(dns(web, 2))
+    assert [answer(client) for _ in range(3)] == ["dns2"] * 3
+    web.publish(dns(web, 3))
+    assert answer(client) == "dns3"
+
+
+def test_a_udp_flow_stays_when_other_replicas_come_and_go(web: World, client: socket.socket) -> None:
+    web.publish(dns(web, 2, 3))
+    first = answer(client)
+    number = int(first.removeprefix("dns"))
+    web.publish(dns(web, number))
+    assert answer(client) == first
+    web.publish(dns(web, 2, 3))
+    assert [answer(client) for _ in range(4)] == [first] * 4
+
+
+def test_a_udp_flow_of_before_the_port_was_published_is_taken_up(web: World, client: socket.socket) -> None:
+    web.publish()
+    client.send(b"?")
+    with pytest.raises(ConnectionRefusedError):
+        client.recv(1)
+    web.publish(dns(web, 2))
+    assert answer(client) == "dns2"
 
 
 @pytest.mark.parametrize("filtered", ["0", "1"])
