@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass
 
 from reconciler.core.model import digest
 from reconciler.core.ruleset import Target, datagrams
-from reconciler.errors import HostError
 from reconciler.host.conntrack import forget_port, forget_replica
-from reconciler.host.netlink import NETFILTER, Netlink
+from reconciler.host.netlink import NETFILTER, Netlink, saying
 from reconciler.host.nftables import fingerprint, generation
 from reconciler.host.run import run
 from reconciler.settings import Settings
@@ -45,7 +44,7 @@ class Nftables:
         whose table it is, and the next look leads to another try.
         """
         self._remember(_Applied())
-        with Netlink(NETFILTER) as kernel:
+        with saying("apply the ruleset"), Netlink(NETFILTER) as kernel:
             before = generation(kernel)
             run(["nft", "-f", "-"], input=text)
             table, now = fingerprint(kernel, self._table), generation(kernel)
@@ -56,13 +55,10 @@ class Nftables:
     def _forget_flows(self, kernel: Netlink, published: Mapping[int, frozenset[Target]]) -> None:
         """UDP flows to replicas that are gone, and to ports that nobody answered before."""
         earlier, self._datagrams = self._datagrams, published
-        try:
-            for address, port in frozenset().union(*earlier.values()) - frozenset().union(*published.values()):
-                forget_replica(kernel, address, port)
-            for port in published.keys() - earlier.keys():
-                forget_port(kernel, port)
-        except OSError as error:
-            raise HostError(f"cannot forget UDP flows to replicas that are gone: {error.strerror}") from error
+        for address, port in frozenset().union(*earlier.values()) - frozenset().union(*published.values()):
+            forget_replica(kernel, address, port)
+        for port in published.keys() - earlier.keys():
+            forget_port(kernel, port)
 
     def remove(self) -> None:
         """Delete the table; well if it is gone already."""
@@ -72,7 +68,7 @@ class Nftables:
     def look(self) -> str:
         """The digest of the text in force, "" when the table is missing or is not as we left it."""
         applied = self._applied
-        with Netlink(NETFILTER) as kernel:
+        with saying("look at the ruleset"), Netlink(NETFILTER) as kernel:
             now = generation(kernel)
             if now == applied.generation:
                 return applied.text
@@ -92,10 +88,8 @@ class Nftables:
 
     def _remember(self, applied: _Applied) -> None:
         self._applied = applied
-        try:
+        with saying(f"remember the ruleset in {self._record}"):
             self._record.parent.mkdir(parents=True, exist_ok=True)
             part = self._record.with_suffix(".part")
             part.write_text(json.dumps(asdict(applied)))
             part.replace(self._record)
-        except OSError as error:
-            raise HostError(f"cannot remember the ruleset in {self._record}: {error.strerror}") from error

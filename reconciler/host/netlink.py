@@ -2,7 +2,7 @@
 
 Here stands what all netlink families share. What is said about links stands in `rtnetlink`, about rules in
 `nftables`. Encoding and decoding are pure; only `Netlink` and the doorbells touch the kernel. Errors are the
-kernel's `OSError`; the callers say what could not be done.
+kernel's `OSError`, to which the adapters add, with `saying`, what could not be done.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import os
 import socket
 import struct
 from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
+
+from reconciler.errors import HostError
 
 ROUTE = 0  # NETLINK_ROUTE
 NETFILTER = 12  # NETLINK_NETFILTER
@@ -192,6 +195,16 @@ def _code(answer: Message) -> int:
 def _raise(code: int) -> None:
     if code:
         raise OSError(code, os.strerror(code))
+
+
+@contextmanager
+def saying(what: str) -> Iterator[None]:
+    """Turn the kernel's refusal into a sentence: `cannot connect container 0123456789ab: File exists`."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise HostError(f"cannot {what}: {error.strerror}{where}") from error
 
 
 # --- doorbells ---------------------------------------------------------------------------------------------------

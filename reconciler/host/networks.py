@@ -21,7 +21,7 @@ from reconciler.errors import HostError
 from reconciler.host import rtnetlink
 from reconciler.host.aliases import container_alias, network_alias
 from reconciler.host.namespaces import is_pinned, opened, pin_again, unpin
-from reconciler.host.netlink import Netlink
+from reconciler.host.netlink import Netlink, saying
 from reconciler.host.rtnetlink import Address, Link
 from reconciler.settings import Settings
 
@@ -46,7 +46,7 @@ class BridgeNetworks:
         127.0.0.1 needs; the ruleset drops what a container sends there by itself.
         """
         alias = network_alias(self._instance, network)
-        with _saying(f"create network {network.name}"), Netlink() as host:
+        with saying(f"create network {network.name}"), Netlink() as host:
             if _find(host, bridge) is None:
                 _add_bridge(host, bridge)
             host.change(
@@ -60,7 +60,7 @@ class BridgeNetworks:
 
     def remove(self, name: str, bridge: str) -> None:
         """Delete the bridge; well if it is gone already."""
-        with _saying(f"remove network {name}"), Netlink() as host, _if_there():
+        with saying(f"remove network {name}"), Netlink() as host, _if_there():
             host.change(rtnetlink.delete_link(bridge))
 
     def connect(self, id: str, bridge: str, address: str, subnet: str) -> None:
@@ -68,7 +68,7 @@ class BridgeNetworks:
 
         Without a bridge ("") the container has its own loopback and nothing else.
         """
-        with _saying(f"connect container {id[:12]}"), Netlink() as host:
+        with saying(f"connect container {id[:12]}"), Netlink() as host:
             self._recover(host, id)
             with opened(self._pins / id) as (namespace, inside):
                 inside.change(rtnetlink.set_up("lo"))
@@ -82,7 +82,7 @@ class BridgeNetworks:
         The kernel deletes both in the background as soon as nobody holds the namespace. Until then the link is
         down, so that nobody answers to an address that may be given away again.
         """
-        with _saying(f"disconnect container {id[:12]}"):
+        with saying(f"disconnect container {id[:12]}"):
             with Netlink() as host, _if_there():
                 host.change(rtnetlink.set_down(veth_name(id)))
             unpin(self._pins / id)
@@ -208,13 +208,3 @@ def _sysctl(name: str, value: str) -> None:
     path = Path("/proc/sys", name)
     if path.read_text().strip() != value:
         path.write_text(value)
-
-
-@contextmanager
-def _saying(what: str) -> Iterator[None]:
-    """Turn the kernel's refusal into a sentence: `cannot connect container 0123456789ab: File exists`."""
-    try:
-        yield
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        raise HostError(f"cannot {what}: {error.strerror}{where}") from error

@@ -7,14 +7,14 @@ daemon calls `look` when the doorbell rang (`netlink.open_doorbell`), and now an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reconciler.core.model import SeenNetwork
 from reconciler.host import rtnetlink
 from reconciler.host.aliases import parse_container, parse_network
 from reconciler.host.namespaces import pinned
-from reconciler.host.netlink import Netlink
+from reconciler.host.netlink import Netlink, saying
 from reconciler.host.rtnetlink import LOWER_UP, Address, Link, Route
 from reconciler.settings import Settings
 
@@ -44,13 +44,14 @@ class LinkReader:
         self._netlink = Netlink()
 
     def look(self) -> Links:
-        """What is there now; raises the kernel's OSError."""
-        links = [rtnetlink.parse_link(body) for body in self._netlink.dump(rtnetlink.GETLINK, rtnetlink.ALL_LINKS)]
-        addresses = map(rtnetlink.parse_address, self._netlink.dump(rtnetlink.GETADDR, rtnetlink.ALL_ADDRESSES))
-        routes = map(rtnetlink.parse_route, self._netlink.dump(rtnetlink.GETROUTE, rtnetlink.ALL_ROUTES))
-        seen = read(self._instance, links, list(addresses), [route for route in routes if route], _forwarding())
-        kept = pinned(self._pins)
-        return Links(networks=seen.networks, pinned=kept, attached=seen.attached & kept, routes=seen.routes)
+        """What is there now."""
+        with saying("look at the links of the host"):
+            links = map(rtnetlink.parse_link, self._netlink.dump(rtnetlink.GETLINK, rtnetlink.ALL_LINKS))
+            addresses = map(rtnetlink.parse_address, self._netlink.dump(rtnetlink.GETADDR, rtnetlink.ALL_ADDRESSES))
+            routes = map(rtnetlink.parse_route, self._netlink.dump(rtnetlink.GETROUTE, rtnetlink.ALL_ROUTES))
+            seen = read(self._instance, list(links), addresses, filter(None, routes), _forwarding())
+            kept = pinned(self._pins)
+        return replace(seen, pinned=kept, attached=seen.attached & kept)
 
     def close(self) -> None:
         """Give the socket back."""

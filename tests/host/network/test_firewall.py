@@ -149,6 +149,13 @@ def test_a_refused_text_changes_nothing_and_is_a_sentence(world: World) -> None:
     assert nft("list", "ruleset") == before
 
 
+def test_a_record_that_cannot_be_written_is_a_sentence_and_changes_nothing(world: World) -> None:
+    (world.settings.run / "firewall.part").mkdir()
+    with pytest.raises(HostError, match=r"^cannot remember the ruleset in .*firewall.json: Is a directory"):
+        world.firewall.apply(TEXT)
+    assert nft("list", "tables") == ""
+
+
 def test_removing_takes_the_table_only_and_may_be_repeated(world: World) -> None:
     nft("add", "table", "ip", "other")
     world.firewall.apply(TEXT)

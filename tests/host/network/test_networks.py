@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,16 @@ def test_connecting_again_changes_nothing(world: World) -> None:
     assert [(link["ifindex"], link["address"]) for link in after] == [
         (link["ifindex"], link["address"]) for link in before
     ]
+
+
+def test_many_are_connected_beside_each_other(world: World) -> None:
+    world.network("shop")
+    with ThreadPoolExecutor(max_workers=4) as threads:
+        ids = set(threads.map(lambda number: world.container("shop", number), range(2, 34)))
+        assert world.reader.look().attached == ids
+        list(threads.map(world.networks.disconnect, ids))
+    assert world.reader.look().pinned == frozenset()
+    until(lambda: not any(veth_name(id) in links() for id in ids))
 
 
 def test_connecting_without_the_bridge_says_so(world: World) -> None:
