@@ -7,9 +7,10 @@ Only this table is ever named; what other programs keep in tables of their own s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from reconciler.core.model import Protocol
 
@@ -35,12 +36,13 @@ def render(instance: str, networks: Sequence[tuple[str, str]], published: Sequen
     the nat chains come just before the usual -100 and 100, so a port that is ours does not fall to an older rule.
     """
     bridges = sorted({bridge for bridge, _ in networks})
+    subnets = _widest(IPv4Interface(subnet).network for _, subnet in networks if subnet)
     ports = _merge(published)
     single = {key: targets[0] for key, targets in ports.items() if len(targets) == 1}
     balanced = {key: targets for key, targets in ports.items() if len(targets) > 1}
     body = [
         _set("bridges", "ifname", map(_quoted, bridges)),
-        _set("same", "ifname . ifname", (f"{_quoted(bridge)} . {_quoted(bridge)}" for bridge in bridges)),
+        _set("same", "ipv4_addr . ipv4_addr; flags interval", (f"{subnet} . {subnet}" for subnet in subnets)),
         *_maps(single, balanced),
         _RULES,
         *(_balance(key, targets) for key, targets in balanced.items()),
@@ -48,6 +50,18 @@ def render(instance: str, networks: Sequence[tuple[str, str]], published: Sequen
     head = f"table inet {instance}\ndelete table inet {instance}\n"
     return head + f"table inet {instance} {{\n" + "\n".join(body) + "}\n"
 
+
+def datagrams(text: str) -> Mapping[int, frozenset[Target]]:
+    """The targets of each UDP port that `text`, which `render` made, publishes on whatever address."""
+    found: dict[int, set[Target]] = {}
+    for port, targets in (*_SINGLE_UDP.findall(text), *_BALANCED_UDP.findall(text)):
+        found.setdefault(int(port), set()).update((to[0], int(to[1])) for to in _TARGET.findall(targets))
+    return {port: frozenset(targets) for port, targets in found.items()}
+
+
+_SINGLE_UDP = re.compile(r"\budp \. (\d+) : (\S+ \. \d+),")
+_BALANCED_UDP = re.compile(r"chain udp_(\d+)\w* \{\n.* map \{ (.*) \}")
+_TARGET = re.compile(r"([\d.]+) \. (\d+)")
 
 _RULES = """\
 	# What claims to come to or from an address that cannot be there.
@@ -83,18 +97,25 @@ _RULES = """\
 	chain inward {
 		ct state established,related accept
 		ct status dnat accept
-		iifname . oifname @same accept
+		iifname @bridges ip saddr . ip daddr @same accept
 		drop
 	}
 
-	# The answer must come back through the host: from the world, from a neighbour, to the host's loopback.
+	# The answer must come back through the host: from the world, from a neighbour, to the host's loopback. Neighbours
+	# are known by address, because a packet that br_netfilter brings along has no incoming interface here.
 	chain masquerading {
 		type nat hook postrouting priority 95; policy accept;
 		iifname @bridges oifname != @bridges masquerade
-		iifname . oifname @same ct status dnat masquerade
+		ct status dnat ip saddr . ip daddr @same masquerade
 		oifname @bridges ip saddr 127.0.0.0/8 masquerade
 	}
 """
+
+
+def _widest(subnets: Iterable[IPv4Network]) -> Sequence[IPv4Network]:
+    """Without those that lie in another: somebody may have changed an address by hand, and nft refuses overlaps."""
+    distinct = sorted(set(subnets))
+    return [one for one in distinct if not any(one != other and one.subnet_of(other) for other in distinct)]
 
 
 def _merge(published: Iterable[Published]) -> Mapping[_Key, tuple[Target, ...]]:

@@ -9,11 +9,13 @@ tables too, compares the fingerprint. No look starts a process.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from reconciler.core.model import digest
-from reconciler.errors import HostError
-from reconciler.host.netlink import NETFILTER, Netlink
+from reconciler.core.ruleset import Target, datagrams
+from reconciler.host.conntrack import forget_port, forget_replica
+from reconciler.host.netlink import NETFILTER, Netlink, saying
 from reconciler.host.nftables import fingerprint, generation
 from reconciler.host.run import run
 from reconciler.settings import Settings
@@ -33,6 +35,7 @@ class Nftables:
         self._table = settings.instance
         self._record = settings.run / "firewall.json"
         self._applied = self._remembered()
+        self._datagrams: Mapping[int, frozenset[Target]] = {}
 
     def apply(self, text: str) -> None:
         """Replace the table in one transaction.
@@ -41,12 +44,21 @@ class Nftables:
         whose table it is, and the next look leads to another try.
         """
         self._remember(_Applied())
-        with Netlink(NETFILTER) as kernel:
+        with saying("apply the ruleset"), Netlink(NETFILTER) as kernel:
             before = generation(kernel)
             run(["nft", "-f", "-"], input=text)
             table, now = fingerprint(kernel, self._table), generation(kernel)
-        if now == before + 1:
-            self._remember(_Applied(digest(text), table, now))
+            if now == before + 1:
+                self._remember(_Applied(digest(text), table, now))
+            self._forget_flows(kernel, datagrams(text))
+
+    def _forget_flows(self, kernel: Netlink, published: Mapping[int, frozenset[Target]]) -> None:
+        """UDP flows to replicas that are gone, and to ports that nobody answered before."""
+        earlier, self._datagrams = self._datagrams, published
+        for address, port in frozenset().union(*earlier.values()) - frozenset().union(*published.values()):
+            forget_replica(kernel, address, port)
+        for port in published.keys() - earlier.keys():
+            forget_port(kernel, port)
 
     def remove(self) -> None:
         """Delete the table; well if it is gone already."""
@@ -56,7 +68,7 @@ class Nftables:
     def look(self) -> str:
         """The digest of the text in force, "" when the table is missing or is not as we left it."""
         applied = self._applied
-        with Netlink(NETFILTER) as kernel:
+        with saying("look at the ruleset"), Netlink(NETFILTER) as kernel:
             now = generation(kernel)
             if now == applied.generation:
                 return applied.text
@@ -76,10 +88,8 @@ class Nftables:
 
     def _remember(self, applied: _Applied) -> None:
         self._applied = applied
-        try:
+        with saying(f"remember the ruleset in {self._record}"):
             self._record.parent.mkdir(parents=True, exist_ok=True)
             part = self._record.with_suffix(".part")
             part.write_text(json.dumps(asdict(applied)))
             part.replace(self._record)
-        except OSError as error:
-            raise HostError(f"cannot remember the ruleset in {self._record}: {error.strerror}") from error

@@ -2,7 +2,7 @@
 
 Here stands what all netlink families share. What is said about links stands in `rtnetlink`, about rules in
 `nftables`. Encoding and decoding are pure; only `Netlink` and the doorbells touch the kernel. Errors are the
-kernel's `OSError`; the callers say what could not be done.
+kernel's `OSError`, to which the adapters add, with `saying`, what could not be done.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import os
 import socket
 import struct
 from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
+
+from reconciler.errors import HostError
 
 ROUTE = 0  # NETLINK_ROUTE
 NETFILTER = 12  # NETLINK_NETFILTER
@@ -30,9 +33,9 @@ _unpack_attribute = _ATTRIBUTE.unpack_from
 _ANY = range(1 << 14)
 _LARGE = 1 << 16  # the kernel fills at most 32 KiB a datagram
 
-# Groups as bits of sockaddr_nl.nl_groups: RTNLGRP_LINK 1, RTNLGRP_IPV4_IFADDR 5, RTNLGRP_IPV4_ROUTE 7;
-# NFNLGRP_NFTABLES 7.
-_LINKS_ADDRESSES_ROUTES = 1 << 0 | 1 << 4 | 1 << 6
+# Groups as bits of sockaddr_nl.nl_groups: RTNLGRP_LINK 1, RTNLGRP_IPV4_IFADDR 5, RTNLGRP_IPV4_ROUTE 7,
+# RTNLGRP_IPV4_NETCONF 24 (forwarding switched on or off); NFNLGRP_NFTABLES 7.
+_LINKS_ADDRESSES_ROUTES = 1 << 0 | 1 << 4 | 1 << 6 | 1 << 23
 _RULES = 1 << 6
 
 
@@ -148,12 +151,12 @@ class Netlink:
     def ask(self, message: Message) -> bytes:
         """The body of the one answer to a question that is no dump."""
         self._send((message,))
-        for sequence, answer in decode(self._socket.recv(_LARGE)):
-            if sequence == self._sequence:
-                if answer.kind == _ERROR:
-                    _raise(_code(answer))
-                return answer.body
-        raise OSError(errno.EPROTO, os.strerror(errno.EPROTO))
+        while True:
+            for sequence, answer in decode(self._socket.recv(_LARGE)):
+                if sequence == self._sequence:
+                    if answer.kind == _ERROR:
+                        _raise(_code(answer))
+                    return answer.body
 
     def dump(self, kind: int, body: bytes) -> list[bytes]:
         """The bodies of all answers to a dump; asks again when the kernel says that it changed meanwhile."""
@@ -194,11 +197,21 @@ def _raise(code: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
+@contextmanager
+def saying(what: str) -> Iterator[None]:
+    """Turn the kernel's refusal into a sentence: `cannot connect container 0123456789ab: File exists`."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise HostError(f"cannot {what}: {error.strerror}{where}") from error
+
+
 # --- doorbells ---------------------------------------------------------------------------------------------------
 
 
 def open_doorbell() -> socket.socket:
-    """A socket that becomes readable when any link, IPv4 address or IPv4 route of this namespace changes."""
+    """A socket that becomes readable when a link, IPv4 address or route changes in this namespace, or forwarding."""
     return _listen(ROUTE, _LINKS_ADDRESSES_ROUTES)
 
 

@@ -2,33 +2,28 @@
 
 A bridge and the host's end of each veth say in their alias whose they are, so the kernel is the record of what
 exists; `observe.links` reads it back. A container's namespace is kept by a bind mount below `<run>/netns`, so it
-outlives the daemon and every run of the container. What must happen inside a namespace goes through a netlink
-socket that a thread made for it leaves behind: no other thread ever changes its namespace.
+outlives the daemon and every run of the container.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
-from typing import TypeVar
 
 from reconciler.core.addresses import gateway
 from reconciler.core.model import Network
 from reconciler.errors import HostError
-from reconciler.host import rtnetlink, syscalls
+from reconciler.host import rtnetlink
 from reconciler.host.aliases import container_alias, network_alias
-from reconciler.host.netlink import Netlink
+from reconciler.host.namespaces import is_pinned, opened, pin_again, unpin
+from reconciler.host.netlink import Netlink, saying
 from reconciler.host.rtnetlink import Address, Link
 from reconciler.settings import Settings
-
-T = TypeVar("T")
 
 _INSIDE = "eth0"
 _ETHERNET = 1500
@@ -51,7 +46,7 @@ class BridgeNetworks:
         127.0.0.1 needs; the ruleset drops what a container sends there by itself.
         """
         alias = network_alias(self._instance, network)
-        with _saying(f"create network {network.name}"), Netlink() as host:
+        with saying(f"create network {network.name}"), Netlink() as host:
             if _find(host, bridge) is None:
                 _add_bridge(host, bridge)
             host.change(
@@ -65,7 +60,7 @@ class BridgeNetworks:
 
     def remove(self, name: str, bridge: str) -> None:
         """Delete the bridge; well if it is gone already."""
-        with _saying(f"remove network {name}"), Netlink() as host, _if_there():
+        with saying(f"remove network {name}"), Netlink() as host, _if_there():
             host.change(rtnetlink.delete_link(bridge))
 
     def connect(self, id: str, bridge: str, address: str, subnet: str) -> None:
@@ -73,12 +68,13 @@ class BridgeNetworks:
 
         Without a bridge ("") the container has its own loopback and nothing else.
         """
-        with _saying(f"connect container {id[:12]}"), self._namespace(id) as (pin, inside):
-            inside.change(rtnetlink.set_up("lo"))
-            if bridge:
-                with Netlink() as host:
-                    self._plug(host, inside, id, bridge, pin)
-                _configure(inside, address, subnet)
+        with saying(f"connect container {id[:12]}"), Netlink() as host:
+            self._recover(host, id)
+            with opened(self._pins / id) as (namespace, inside):
+                inside.change(rtnetlink.set_up("lo"))
+                if bridge:
+                    self._plug(host, inside, namespace, id, bridge)
+                    _configure(inside, address, subnet)
 
     def disconnect(self, id: str) -> None:
         """Let namespace and veth go.
@@ -86,13 +82,21 @@ class BridgeNetworks:
         The kernel deletes both in the background as soon as nobody holds the namespace. Until then the link is
         down, so that nobody answers to an address that may be given away again.
         """
-        with _saying(f"disconnect container {id[:12]}"):
+        with saying(f"disconnect container {id[:12]}"):
             with Netlink() as host, _if_there():
                 host.change(rtnetlink.set_down(veth_name(id)))
-            _unpin(self._pins / id)
-        self._see_off(veth_name(id))
+            unpin(self._pins / id)
+        self._see_off(id)
 
-    def _plug(self, host: Netlink, inside: Netlink, id: str, bridge: str, pin: int) -> None:
+    def _recover(self, host: Netlink, id: str) -> None:
+        """Pin a running container's namespace again: a new one would cut it off."""
+        if is_pinned(self._pins / id):
+            return
+        link = _find(host, veth_name(id))
+        if link and link.netnsid is not None:
+            pin_again(self._pins / id, host, link.netnsid)
+
+    def _plug(self, host: Netlink, inside: Netlink, namespace: int, id: str, bridge: str) -> None:
         """Make the veth, or keep the one that is there when both its ends are where they belong."""
         master = _find(host, bridge)
         if master is None:
@@ -102,9 +106,9 @@ class BridgeNetworks:
         if not (outer and inner and outer.peer == inner.index and inner.peer == outer.index):
             for netlink, stale in ((host, outer), (inside, inner)):
                 if stale:
-                    with _if_there():  # the first takes the second along when they were a pair
+                    with _if_there():
                         netlink.change(rtnetlink.delete_link(stale.name))
-            host.change(rtnetlink.add_veth(name, master.index, master.mtu, _INSIDE, pin))
+            host.change(rtnetlink.add_veth(name, master, _INSIDE, namespace))
         host.change(
             rtnetlink.set_alias(name, container_alias(self._instance, id, bridge)),
             rtnetlink.set_no_ipv6_address(name),
@@ -113,25 +117,10 @@ class BridgeNetworks:
             rtnetlink.set_up(name),
         )
 
-    @contextmanager
-    def _namespace(self, id: str) -> Iterator[tuple[int, Netlink]]:
-        """The pinned namespace's descriptor and a netlink socket inside it; made when there is none."""
-        self._pins.mkdir(parents=True, exist_ok=True)
-        pin = self._pins / id
-        inside = _apart(lambda: _enter(pin)) if is_pinned(pin) else _apart(lambda: _make(pin))
-        try:
-            descriptor = os.open(pin, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                yield descriptor, inside
-            finally:
-                os.close(descriptor)
-        finally:
-            inside.close()
-
-    def _see_off(self, name: str) -> None:
+    def _see_off(self, id: str) -> None:
         """Delete the link after a while if it is still there: a process may hold the namespace for long."""
         with self._lock:
-            self._leaving.add(name)
+            self._leaving.add(id)
             if len(self._leaving) == 1:
                 timer = threading.Timer(_LINGER, self._sweep)
                 timer.daemon = True
@@ -139,62 +128,17 @@ class BridgeNetworks:
 
     def _sweep(self) -> None:
         with self._lock:
-            names, self._leaving = self._leaving, set()
+            ids, self._leaving = self._leaving, set()
         with Netlink() as host:
-            for name in names:
-                with suppress(OSError):
-                    host.change(rtnetlink.delete_link(name))
+            for id in ids:
+                if not is_pinned(self._pins / id):  # else it was connected again
+                    with suppress(OSError):
+                        host.change(rtnetlink.delete_link(veth_name(id)))
 
 
 def veth_name(id: str) -> str:
     """The host's end of a container's link."""
     return "rc" + id[:10]
-
-
-def is_pinned(pin: Path) -> bool:
-    """Whether a namespace is mounted there, and not just an empty file left."""
-    try:
-        return pin.stat().st_dev == Path("/proc/self/ns/net").stat().st_dev
-    except OSError:
-        return False
-
-
-# --- namespaces --------------------------------------------------------------------------------------------------
-
-
-def _apart(work: Callable[[], T]) -> T:
-    """Do `work` in a thread that ends with it: the only place where a thread changes its namespace."""
-    result: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            result.set_result(work())
-        except BaseException as error:  # whatever it is, it belongs to the thread that waits
-            result.set_exception(error)
-
-    thread = threading.Thread(target=run, name="namespace")
-    thread.start()
-    thread.join()
-    return result.result()
-
-
-def _make(pin: Path) -> Netlink:
-    pin.touch(mode=0o600)
-    syscalls.unshare(syscalls.CLONE_NEWNET)
-    syscalls.mount("/proc/thread-self/ns/net", str(pin), "", syscalls.MS_BIND)
-    return Netlink()
-
-
-def _enter(pin: Path) -> Netlink:
-    with open(pin, "rb") as namespace:
-        syscalls.setns(namespace.fileno(), syscalls.CLONE_NEWNET)
-    return Netlink()
-
-
-def _unpin(pin: Path) -> None:
-    while is_pinned(pin):  # mounted twice by an interrupted try
-        syscalls.umount(str(pin), syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
-    pin.unlink(missing_ok=True)
 
 
 # --- links -------------------------------------------------------------------------------------------------------
@@ -237,9 +181,18 @@ def _mtu(host: Netlink) -> int:
 
 def _configure(inside: Netlink, address: str, subnet: str) -> None:
     index = _index(inside, _INSIDE)
-    inside.change(rtnetlink.set_no_ipv6_address(_INSIDE), rtnetlink.set_up(_INSIDE))
+    inside.change(
+        rtnetlink.set_mac(_INSIDE, _mac(address)),
+        rtnetlink.set_no_ipv6_address(_INSIDE),
+        rtnetlink.set_up(_INSIDE),
+    )
     _put_address(inside, index, f"{address}/{IPv4Interface(subnet).network.prefixlen}")
     inside.change(rtnetlink.add_default_route(index, gateway(subnet)))
+
+
+def _mac(address: str) -> bytes:
+    """Follows from the address, as with Docker: neighbours remember it, and the next to get the address must answer."""
+    return b"\x02\x42" + IPv4Address(address).packed
 
 
 def _put_address(netlink: Netlink, index: int, interface: str) -> None:
@@ -255,13 +208,3 @@ def _sysctl(name: str, value: str) -> None:
     path = Path("/proc/sys", name)
     if path.read_text().strip() != value:
         path.write_text(value)
-
-
-@contextmanager
-def _saying(what: str) -> Iterator[None]:
-    """Turn the kernel's refusal into a sentence: `cannot connect container 0123456789ab: File exists`."""
-    try:
-        yield
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        raise HostError(f"cannot {what}: {error.strerror}{where}") from error

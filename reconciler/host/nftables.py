@@ -30,7 +30,7 @@ def generation(netlink: Netlink) -> int:
 def fingerprint(netlink: Netlink, table: str) -> str:
     """SHA-256 of the table `inet <table>` with all it contains, "" when there is none.
 
-    Two tables made of the same text have different fingerprints, because handles are part of it.
+    Handles, which number rules in the order of their making, are part of it.
     """
     family = _HEADER.pack(_INET, 0, 0)
     named = text(_TABLE, table)

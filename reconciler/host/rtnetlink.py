@@ -25,7 +25,7 @@ from reconciler.host.netlink import (
 NEWLINK, DELLINK, GETLINK = 16, 17, 18
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, GETROUTE = 24, 26
-NEWNSID_GET = 90  # RTM_GETNSID
+GETNSID = 90
 
 UP = 0x1  # IFF_UP
 LOWER_UP = 0x10000  # IFF_LOWER_UP: the carrier is there; of a veth, both ends are up
@@ -43,6 +43,7 @@ _VETH_PEER = 1
 _HAIRPIN = 4  # IFLA_BRPORT_MODE
 _ADDRESS_GENERATION, _NONE = 8, 1  # IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_NSID, _NSID_FD = 1, 3
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _MAIN, _LOCAL_TABLE, _STATIC, _UNICAST = 254, 255, 4, 1
 
@@ -99,12 +100,13 @@ def add_bridge(name: str, mac: bytes, mtu: int) -> Message:
     return Message(NEWLINK, CREATE | EXCL, body)
 
 
-def add_veth(name: str, master: int, mtu: int, peer: str, namespace: int) -> Message:
-    """A veth on bridge `master`, whose other end `peer` is born in the network namespace of the descriptor."""
-    other = _LINK.pack(0, 0, 0, 0, 0) + text(_NAME, peer) + number(_MTU, mtu) + number(_NET_NS_FD, namespace)
+def add_veth(name: str, bridge: Link, peer: str, namespace: int) -> Message:
+    """A veth on `bridge`, whose other end `peer` is born in the network namespace of the descriptor."""
+    nothing, mtu = _LINK.pack(0, 0, 0, 0, 0), number(_MTU, bridge.mtu)
+    other = nothing + text(_NAME, peer) + mtu + number(_NET_NS_FD, namespace)
     info = text(_INFO_KIND, "veth") + attribute(_INFO_DATA, attribute(_VETH_PEER, other))
-    own = text(_NAME, name) + number(_MTU, mtu) + number(_MASTER, master)
-    return Message(NEWLINK, CREATE | EXCL, _LINK.pack(0, 0, 0, 0, 0) + own + attribute(_INFO, info))
+    own = text(_NAME, name) + mtu + number(_MASTER, bridge.index)
+    return Message(NEWLINK, CREATE | EXCL, nothing + own + attribute(_INFO, info))
 
 
 def set_up(name: str) -> Message:
@@ -127,9 +129,9 @@ def set_alias(name: str, alias: str) -> Message:
     return Message(NEWLINK, 0, _LINK.pack(0, 0, 0, 0, 0) + text(_NAME, name) + attribute(_ALIAS, alias.encode()))
 
 
-def set_mtu(name: str, mtu: int) -> Message:
-    """Set the largest packet, in bytes."""
-    return Message(NEWLINK, 0, _LINK.pack(0, 0, 0, 0, 0) + text(_NAME, name) + number(_MTU, mtu))
+def set_mac(name: str, mac: bytes) -> Message:
+    """Give the link its hardware address."""
+    return Message(NEWLINK, 0, _LINK.pack(0, 0, 0, 0, 0) + text(_NAME, name) + attribute(_MAC, mac))
 
 
 def set_no_ipv6_address(name: str) -> Message:
@@ -176,6 +178,16 @@ def parse_link(body: bytes) -> Link:
         peer=_integer(seen.get(_LINK_INDEX)),
         netnsid=None if netnsid is None else _integer(netnsid),
     )
+
+
+def get_namespace(descriptor: int) -> Message:
+    """Ask which number the network namespace of the descriptor has here, as links know it (`Link.netnsid`)."""
+    return Message(GETNSID, 0, bytes(4) + number(_NSID_FD, descriptor))
+
+
+def parse_namespace(body: bytes) -> int:
+    """The number from the body of RTM_NEWNSID; -1 when no link leads there."""
+    return _integer(attributes(body, 4).get(_NSID, b"\xff\xff\xff\xff"))
 
 
 def _integer(value: bytes | None) -> int:

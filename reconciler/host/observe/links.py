@@ -6,17 +6,19 @@ daemon calls `look` when the doorbell rang (`netlink.open_doorbell`), and now an
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reconciler.core.model import SeenNetwork
 from reconciler.host import rtnetlink
 from reconciler.host.aliases import parse_container, parse_network
-from reconciler.host.netlink import Netlink
+from reconciler.host.namespaces import pinned
+from reconciler.host.netlink import Netlink, saying
 from reconciler.host.rtnetlink import LOWER_UP, Address, Link, Route
 from reconciler.settings import Settings
+
+_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,34 +44,32 @@ class LinkReader:
         self._netlink = Netlink()
 
     def look(self) -> Links:
-        """What is there now; raises the kernel's OSError."""
-        links = [rtnetlink.parse_link(body) for body in self._netlink.dump(rtnetlink.GETLINK, rtnetlink.ALL_LINKS)]
-        addresses = map(rtnetlink.parse_address, self._netlink.dump(rtnetlink.GETADDR, rtnetlink.ALL_ADDRESSES))
-        routes = map(rtnetlink.parse_route, self._netlink.dump(rtnetlink.GETROUTE, rtnetlink.ALL_ROUTES))
-        seen = read(self._instance, links, list(addresses), [route for route in routes if route])
-        pinned = pins(self._pins)
-        return Links(networks=seen.networks, pinned=pinned, attached=seen.attached & pinned, routes=seen.routes)
+        """What is there now."""
+        with saying("look at the links of the host"):
+            links = map(rtnetlink.parse_link, self._netlink.dump(rtnetlink.GETLINK, rtnetlink.ALL_LINKS))
+            addresses = map(rtnetlink.parse_address, self._netlink.dump(rtnetlink.GETADDR, rtnetlink.ALL_ADDRESSES))
+            routes = map(rtnetlink.parse_route, self._netlink.dump(rtnetlink.GETROUTE, rtnetlink.ALL_ROUTES))
+            seen = read(self._instance, list(links), addresses, filter(None, routes), _forwarding())
+            kept = pinned(self._pins)
+        return replace(seen, pinned=kept, attached=seen.attached & kept)
 
     def close(self) -> None:
         """Give the socket back."""
         self._netlink.close()
 
 
-def pins(folder: Path) -> frozenset[str]:
-    """The names in `folder` at which a namespace is mounted; an empty file was left by an interrupted try."""
-    device = Path("/proc/self/ns/net").stat().st_dev
-    try:
-        with os.scandir(folder) as entries:
-            return frozenset(entry.name for entry in entries if entry.stat().st_dev == device)
-    except FileNotFoundError:
-        return frozenset()
+def read(
+    instance: str, links: Sequence[Link], addresses: Iterable[Address], routes: Iterable[Route], forwarding: bool
+) -> Links:
+    """What the dumps say of this instance; pinned namespaces are no part of them.
 
-
-def read(instance: str, links: Sequence[Link], addresses: Iterable[Address], routes: Iterable[Route]) -> Links:
-    """What the dumps say of this instance; pinned namespaces are no part of them."""
+    A network counts as up when its bridge is and the host forwards packets at all.
+    """
     bridges = {link.index: link for link in links if link.kind == "bridge" and parse_network(instance, link.alias)}
     interface = {address.index: address.interface for address in addresses if address.index in bridges}
-    networks = (_network(instance, link, interface.get(index, "")) for index, link in bridges.items())
+    networks = (
+        _network(instance, link, interface.get(index, ""), forwarding and link.up) for index, link in bridges.items()
+    )
     attached = (_attached(instance, link, bridges) for link in links if link.master in bridges)
     foreign = {route.subnet for route in routes if route.index not in bridges and not route.subnet.endswith("/0")}
     return Links(
@@ -79,17 +79,16 @@ def read(instance: str, links: Sequence[Link], addresses: Iterable[Address], rou
     )
 
 
-def _network(instance: str, bridge: Link, subnet: str) -> SeenNetwork:
+def _forwarding() -> bool:
+    return _FORWARDING.read_text().strip() == "1"
+
+
+def _network(instance: str, bridge: Link, subnet: str, up: bool) -> SeenNetwork:
     network = parse_network(instance, bridge.alias)
     assert network is not None
     return SeenNetwork(
-        name=network.name,
-        app=network.app,
-        spec=network.spec,
-        bridge=bridge.name,
-        subnet=subnet,
-        up=bridge.up,
-    )
+        name=network.name, app=network.app, spec=network.spec, bridge=bridge.name, subnet=subnet, up=up
+    )  # fmt: skip
 
 
 def _attached(instance: str, link: Link, bridges: Mapping[int, Link]) -> str:
