@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict
+from pydantic import AfterValidator, BeforeValidator, Strict
 
 from reconciler.spec import forms, units
 from reconciler.spec.forms import FormError
@@ -42,6 +42,12 @@ def _switch(value: object) -> object:
 
 def _whole(value: object) -> object:
     return int(value) if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value, re.ASCII) else value
+
+
+def _count(value: int) -> int:
+    if not 0 <= value <= 1000:
+        raise FormError("it must be between 0 and 1000")
+    return value
 
 
 def _decimal(value: object) -> float:
@@ -198,4 +204,4 @@ Labels = Annotated[
 ]
 Span = Annotated[tuple[int, int], _before(forms.span, int | str)]
 Several = Annotated[tuple[Text, ...], _before(forms.several, str | list[str])]
-Replicas = Annotated[Whole, Field(ge=0, le=1000)]
+Replicas = Annotated[Whole, AfterValidator(_count)]
