@@ -85,7 +85,7 @@ def _kind_of(value: object) -> str:
         return "empty"
     if isinstance(value, bool):
         return "a boolean"
-    names = {str: "a text", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
+    names = {str: "a text", int: "a number", float: "a decimal number", list: "a list", dict: "a mapping"}
     return names.get(type(value), f"a {type(value).__name__}")
 
 

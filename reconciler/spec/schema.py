@@ -20,7 +20,7 @@ from reconciler.spec.compose import Compose
 class _Plain(GenerateJsonSchema):
     """Without the titles that pydantic derives from names; they say nothing that the names do not."""
 
-    def field_title_should_be_set(self, schema: Any) -> bool:
+    def field_title_should_be_set(self, _schema: Any) -> bool:
         """Never."""
         return False
 
