@@ -95,6 +95,11 @@ class _Claims:
 
     def conflicts(self, app: App) -> Iterator[Problem]:
         """Why `app` cannot be accepted beside those that were."""
+        same = self.names.get(("app", app.name))
+        if same:
+            why = f"{same.spec} has it; set another 'name', or rename the file"
+            yield Problem(app.spec, *app.at, f"cannot use app name '{app.name}' for {app.spec}: {why}")
+            return
         for kind, name in _names(app):
             other = self.names.get((kind, name))
             if other:
@@ -111,6 +116,7 @@ class _Claims:
 
     def take(self, app: App) -> None:
         """Accept `app`."""
+        self.names["app", app.name] = app
         for kind, name in _names(app):
             self.names[kind, name] = app
         for claim in app.claims:
@@ -123,9 +129,9 @@ class _Claims:
 
 
 def _names(app: App) -> Iterator[tuple[str, str]]:
-    yield "app", app.name
     for container in app.containers:
-        yield "container", container.name
+        if container.replica == 1:  # two services share all their containers' names or none
+            yield "container name", container.name
     for network in app.networks:
         yield "network", network.name
     for volume in app.volumes:

@@ -16,12 +16,12 @@ from reconciler.core.document import (
     Service,
     VolumeDeclaration,
 )
-from reconciler.core.model import Pairs, Resources, Restart, VolumeMount
+from reconciler.core.model import Pairs, Resources, Restart
 from reconciler.core.reference import canonical
 from reconciler.errors import SpecError
 from reconciler.spec import compose, dotenv
 from reconciler.spec.files import Files
-from reconciler.spec.mounts import Mount, mounts
+from reconciler.spec.mounts import mounts
 from reconciler.spec.report import Report
 from reconciler.spec.tree import Path
 
@@ -81,7 +81,7 @@ class Converter:
             working_dir=entry.working_dir,
             user=entry.user,
             hostname=entry.hostname,
-            mounts=self._mounts(model, entry, path),
+            mounts=mounts(self.report, path, entry, model.volumes, self.files.folder),
             ports=tuple(self._ports(entry, path)),
             network=self._network(model, entry, path),
             depends_on=tuple(
@@ -124,15 +124,6 @@ class Converter:
             self.report.problems.extend(error.problems)
         return {}
 
-    def _mounts(self, model: compose.Compose, entry: compose.Service, path: Path) -> tuple[Mount, ...]:
-        found = mounts(self.report, path, entry, self.files.folder)
-        for mount in found:
-            if isinstance(mount, VolumeMount) and mount.volume not in model.volumes:
-                self.report.add(
-                    (*path, "volumes"), f"volume '{mount.volume}' is not declared; add it to the top-level 'volumes'"
-                )
-        return found
-
     def _ports(self, entry: compose.Service, path: Path) -> Iterator[PortMapping]:
         for index, port in enumerate(entry.ports):
             at = (*path, "ports", index)
@@ -154,11 +145,11 @@ class Converter:
         names = list(entry.networks) or ["default"]
         if len(names) > 1:
             self.report.add((*path, "networks"), "more than one network for a service is not supported yet")
-        for name in names:
+        for index, name in enumerate(names):
             if name != "default" and name not in model.networks:
-                self.report.add(
-                    (*path, "networks"), f"network '{name}' is not declared; add it to the top-level 'networks'"
-                )
+                at: Path = (*path, "networks", index)
+                at = at if at in self.report.tree.values else (*path, "networks", name)
+                self.report.add(at, f"network '{name}' is not declared; add it to the top-level 'networks'")
         return names[0]
 
     def _resources(self, entry: compose.Service, path: Path) -> Resources:

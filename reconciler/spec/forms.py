@@ -81,7 +81,7 @@ def names(value: object) -> object:
 
 def port(value: object) -> object:
     """`[[IP:]PUBLISHED:]TARGET[/PROTOCOL]`."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
+    if isinstance(value, list | dict):
         return value
     found = _PORT.fullmatch(str(value))
     if not found:

@@ -75,9 +75,6 @@ def _why(path: Path, details: ErrorDetails) -> str:
         return f"it needs '{path[-1]}'"
     if kind == "literal_error":
         return f"it must be {context['expected']}"
-    if kind in ("greater_than_equal", "less_than_equal"):
-        bound = "at least" if "ge" in context else "at most"
-        return f"it must be {bound} {context.get('ge', context.get('le'))}"
     if kind == "value_error":
         return str(context["error"])
     return f"{_WANTED.get(kind, details['msg'])}, not {_kind_of(details['input'])}{_advice(kind, details['input'])}"
@@ -88,7 +85,7 @@ def _kind_of(value: object) -> str:
         return "empty"
     if isinstance(value, bool):
         return "a boolean"
-    names = {str: "a text", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
+    names = {str: "a text", int: "a number", float: "a decimal number", list: "a list", dict: "a mapping"}
     return names.get(type(value), f"a {type(value).__name__}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from posixpath import join, normpath
 from typing import Final
 
@@ -20,12 +20,16 @@ _TMPFS_OPTIONS = re.compile(
 _FOREIGN: Final = {"volume": ("bind", "tmpfs"), "bind": ("volume", "tmpfs"), "tmpfs": ("bind", "volume", "source")}
 
 
-def mounts(report: Report, path: Path, service: compose.Service, folder: str) -> tuple[Mount, ...]:
-    """All mounts of the service at `path`, in the order of their entries."""
+def mounts(
+    report: Report, path: Path, service: compose.Service, declared: Container[str], folder: str
+) -> tuple[Mount, ...]:
+    """All mounts of the service at `path`, in the order of their entries. `declared` are the app's volumes."""
     found: dict[str, Mount] = {}
     for at, mount in _all(report, path, service, folder):
         if mount.target in found:
             report.add(at, f"something is mounted at '{mount.target}' already")
+        if isinstance(mount, VolumeMount) and mount.volume not in declared:
+            report.add(at, f"volume '{mount.volume}' is not declared; add it to the top-level 'volumes'")
         found[mount.target] = mount
     return tuple(found.values())
 

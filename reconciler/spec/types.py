@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict
+from pydantic import AfterValidator, BeforeValidator, Strict
 
 from reconciler.spec import forms, units
 from reconciler.spec.forms import FormError
@@ -42,6 +42,12 @@ def _switch(value: object) -> object:
 
 def _whole(value: object) -> object:
     return int(value) if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value, re.ASCII) else value
+
+
+def _count(value: int) -> int:
+    if not 0 <= value <= 1000:
+        raise FormError("it must be between 0 and 1000")
+    return value
 
 
 def _decimal(value: object) -> float:
@@ -77,11 +83,12 @@ def _seconds(value: object) -> float:
 
 
 def _mode(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = f"{value:o}" if value > 0o777 and not re.fullmatch("[0-7]{4}", str(value)) else str(value)
-    if not isinstance(value, str) or not re.fullmatch(r"0?o?[0-7]{3,4}", value, re.ASCII):
-        raise FormError("it must be permission bits in octal, as in 1777")
-    return int(value.replace("o", ""), 8)
+    """A number is the value itself, as in Compose; a text is octal, and so is YAML's `01777`, which stays a text."""
+    octal = isinstance(value, str) and re.fullmatch(r"(?:0o)?[0-7]{3,5}", value, re.ASCII)
+    bits = int(str(value).removeprefix("0o"), 8) if octal else value
+    if isinstance(bits, bool) or not isinstance(bits, int) or not 0 <= bits <= 0o7777:
+        raise FormError("it must be permission bits in octal, as in '1777'")
+    return bits
 
 
 def _capability(value: str) -> str:
@@ -198,4 +205,4 @@ Labels = Annotated[
 ]
 Span = Annotated[tuple[int, int], _before(forms.span, int | str)]
 Several = Annotated[tuple[Text, ...], _before(forms.several, str | list[str])]
-Replicas = Annotated[Whole, Field(ge=0, le=1000)]
+Replicas = Annotated[Whole, AfterValidator(_count)]
