@@ -70,9 +70,9 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
     scene = _scene(desired, observed, now, policy, doing)
     busy = {task.key for task in doing}
     entries = chain(
-        _specs(scene),
+        _specs(scene, now),
         _images(scene),
-        _networks(scene),
+        _networks(scene, now),
         _volumes(scene),
         _containers(scene, now, busy),
         _firewall(scene),

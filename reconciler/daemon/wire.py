@@ -143,7 +143,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         resync=settings.resync,
         doorbells=_doorbells(),
         monitors=found.containers.monitors,
-        anticipate=found.cgroups.freshen,
+        anticipate=runtime.anticipate,
         show=show,
     )
     return Daemon(
