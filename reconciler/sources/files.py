@@ -35,6 +35,7 @@ class Files:
         known = self._known.get(path)
         if known and known[0] == signature:
             return known[1]
+        _check(seen)  # before it is opened, because opening a device can already do something
         now = self.clock()
         text = _read(path, folder)
         if known and known[1] == text:
@@ -57,10 +58,16 @@ class Files:
 
 def _read(path: str, folder: int | None) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, dir_fd=folder)
-    with open(descriptor, "rb") as file:
-        seen = os.fstat(descriptor)
-        if not stat.S_ISREG(seen.st_mode):
-            raise ValueError("it is not a regular file")
-        if seen.st_size > MAX_BYTES:
-            raise ValueError(f"it is larger than {MAX_BYTES} bytes")
-        return file.read(MAX_BYTES + 1)
+    try:
+        _check(os.fstat(descriptor))  # again: another file may stand there by now
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
+
+
+def _check(seen: os.stat_result) -> None:
+    if not stat.S_ISREG(seen.st_mode):
+        raise ValueError("it is not a regular file")
+    if seen.st_size > MAX_BYTES:
+        raise ValueError(f"it is larger than {MAX_BYTES} bytes")
