@@ -7,7 +7,6 @@ really gone is gone.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
@@ -120,6 +119,4 @@ def _unusable(path: str, why: str) -> SpecError:
 
 
 def _why(error: OSError) -> str:
-    if error.errno == errno.ENXIO:  # a socket
-        return "it is not a regular file"
     return os.strerror(error.errno) if error.errno else str(error)
