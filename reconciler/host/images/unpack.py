@@ -35,12 +35,13 @@ _CHECK_SPACE = 16 << 20
 def main() -> None:
     """Serve jobs from the socket whose number is in argv until it is closed."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    _die_with_parent()
     _leave_host()
     inside = os.fork()  # the first process of the new PID namespace; when it ends all the others do
     if inside:
         control.close()
         os._exit(os.waitstatus_to_exitcode(os.waitpid(inside, 0)[1]) & 0xFF)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _die_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         message, fds, _, _ = socket.recv_fds(control, 4096, 3)
@@ -51,6 +52,10 @@ def main() -> None:
             _work(json.loads(message), *fds)
         for fd in fds:
             os.close(fd)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _leave_host() -> None:

@@ -123,7 +123,8 @@ def test_a_token_that_ends_in_the_middle(server: Server, other: Server, pull: Pu
     server.script = script
     assert pull(f"{server.host}/app:1") == wanted
     ranges = [asked.headers.get("range") for asked in server.asked if digest(layers[0]) in asked.path]
-    assert ranges == [None, "bytes=100000-", "bytes=100000-"]
+    assert ranges[0] is None
+    assert set(ranges[1:]) == {"bytes=100000-"}
 
 
 @pytest.mark.parametrize(
