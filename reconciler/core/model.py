@@ -149,7 +149,8 @@ class Desired:
 
     `held`: app or spec path -> why its spec cannot be used; whatever on the host carries that app or path is left
     exactly as it is. `unavailable`: why the source itself cannot be read ("" when it can); then absence from the
-    specs proves nothing, and nothing is removed.
+    specs proves nothing, and nothing is removed. `vanished`: apps on the host that no spec declares any more -> until
+    when they are left alone, for a directory that is being replaced is empty for a moment.
     """
 
     containers: Mapping[str, Container] = field(default_factory=dict)
@@ -157,6 +158,7 @@ class Desired:
     volumes: Mapping[str, Volume] = field(default_factory=dict)
     held: Mapping[str, str] = field(default_factory=dict)
     unavailable: str = ""
+    vanished: Mapping[str, float] = field(default_factory=dict)
 
 
 # --- what the host shows ---------------------------------------------------------------------------------------

@@ -1,28 +1,31 @@
-"""Image references: `nginx`, `ghcr.io/org/app:1.2@sha256:…`, as the distribution project defines them.
+"""Image references: what an `image` value names. Text in, value out.
 
-Pure text in, a value out; nothing here asks a registry. `oci:` and other local forms are not references.
+Follows the grammar of distribution/reference and Docker's way of completing short names: `nginx` is
+`docker.io/library/nginx:latest`. A reference to an OCI layout on disk, `oci:PATH[:TAG]`, is ours; see `layout`.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from posixpath import join, normpath
 
 HUB = "docker.io"
 
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
 _REFERENCE = re.compile(
-    rf"(?:(?P<host>{_HOST})/)?(?P<path>{_COMPONENT}(?:/{_COMPONENT})*)"
-    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
-    r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+    rf"(?:(?P<host>{_HOST})/)?(?P<repository>{_PART}(?:/{_PART})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?",
+    re.ASCII,
 )
+_LAYOUT = re.compile(r"oci:(?P<path>[^:\0]+)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where an image is: registry host (with port), repository, and tag or digest or both. The digest decides."""
+    """A complete reference. `tag` is "" only when there is a digest, `digest` is "" when there is only a tag."""
 
     host: str
     repository: str
@@ -31,24 +34,59 @@ class Reference:
 
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""
-        return f"{self.host}/{self.repository}{tag}" + (f"@{self.digest}" if self.digest else "")
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.host}/{self.repository}{tag}{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """An image in an OCI image layout on disk. `tag` is the annotation org.opencontainers.image.ref.name."""
+
+    path: str
+    tag: str
+
+    def __str__(self) -> str:
+        return f"oci:{self.path}:{self.tag}"
 
 
 def parse(text: str) -> Reference:
-    """`text` in full, with Docker Hub, `library/` and `latest` filled in. Raises ValueError with the reason."""
+    """Read a reference to a registry, completed as Docker does. Raises ValueError with the reason."""
     found = _REFERENCE.fullmatch(text)
-    if found is None:
-        raise ValueError(f"cannot read image reference {text!r}: it is not [host/]name[:tag][@sha256:digest]")
-    host, path = _split_host(found["host"], found["path"])
-    if len(path) > 255 - len(host):
-        raise ValueError(f"cannot read image reference {text[:60]!r}: it is longer than 255 characters")
-    return Reference(host, path, found["tag"] or ("" if found["digest"] else "latest"), found["digest"] or "")
+    if not found:
+        raise ValueError(_why(text))
+    host, repository = found["host"] or "", found["repository"]
+    if host and not _is_host(host):
+        if host != host.lower():
+            raise ValueError(f"'{text}' is no image reference: the repository must be in lower case")
+        host, repository = "", f"{host}/{repository}"
+    host = HUB if host in ("", "index.docker.io") else host
+    if host == HUB and "/" not in repository:
+        repository = f"library/{repository}"
+    if len(repository) > 255 - len(host):
+        raise ValueError(f"'{text[:40]}…' is no image reference: it is longer than 255 characters")
+    digest = found["digest"] or ""
+    return Reference(host, repository, found["tag"] or ("" if digest else "latest"), digest)
 
 
-def _split_host(host: str | None, path: str) -> tuple[str, str]:
-    if host and not ("." in host or ":" in host or host == "localhost" or host.lower() != host):
-        host, path = None, f"{host}/{path}"
-    if host in {None, "index.docker.io", HUB}:
-        return HUB, path if "/" in path else f"library/{path}"
-    assert host is not None
-    return host, path
+def layout(text: str, folder: str = "/") -> Layout:
+    """Read `oci:PATH[:TAG]`; a relative path counts from `folder`, and the tag is `latest` when none is given."""
+    found = _LAYOUT.fullmatch(text)
+    if not found:
+        raise ValueError(f"'{text}' is no OCI layout: write oci:PATH or oci:PATH:TAG")
+    return Layout(normpath(join(folder, found["path"])), found["tag"] or "latest")
+
+
+def canonical(text: str, folder: str = "/") -> str:
+    """Either kind of reference in its one form."""
+    return str(layout(text, folder) if text.startswith("oci:") else parse(text))
+
+
+def _is_host(text: str) -> bool:
+    """Docker's rule for the first part: a host has a dot or a colon, or is localhost."""
+    return "." in text or ":" in text or text == "localhost"
+
+
+def _why(text: str) -> str:
+    if text != text.lower() and _REFERENCE.fullmatch(text.lower()):
+        return f"'{text}' is no image reference: the repository must be in lower case"
+    return f"'{text}' is no image reference: write HOST/REPOSITORY:TAG, as in docker.io/library/nginx:1.27"

@@ -79,6 +79,8 @@ class Snapshot:
     progress: Mapping[str, tuple[int, int, str]] = field(default_factory=dict)  # reference -> done, total, note
     busy: frozenset[str] = frozenset()  # keys of tasks that run now
     host: Host = field(default_factory=Host)
+    look_wall: float = 0.0  # seconds that this look took, of the clock and of the loop's processor time
+    look_cpu: float = 0.0
 
 
 class Feed(Protocol):

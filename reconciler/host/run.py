@@ -1,15 +1,23 @@
-"""The only door to other programs: a list of arguments in, standard output back, or one sentence of error.
+"""The only door to other programs.
 
-Never a shell; standard input is closed when there is none. Everybody in `host` calls it.
+Every program gets an argument list and never a shell, a fixed environment, no descriptor but its three streams, and a
+process group of its own, so that nothing of it is left when it does not end in time. Nothing here knows what a
+program is for; adapters call `run` and parse what it returns.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reconciler.errors import HostError
+
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+_LAST_LINES = 5
+_SHOWN = 200  # characters of a command line in a message
 
 
 def run(
@@ -21,25 +29,61 @@ def run(
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
 ) -> str:
-    """Standard output of `argv`. Raises HostError when it cannot start, fails, or takes longer than `timeout` s."""
-    name = " ".join(argv)
-    data = input.encode() if isinstance(input, str) else input
-    stdin = subprocess.DEVNULL if data is None else None
+    """Run `argv` to its end and return its standard output; `env` is added to the fixed environment.
+
+    Raises HostError when the program is missing, fails, or has not ended and closed its output after `timeout` seconds.
+    """
+    process = _launch(argv, input is not None, env, cwd, pass_fds)
     try:
-        done = subprocess.run(
+        given = input.encode() if isinstance(input, str) else input
+        stdout, stderr = process.communicate(given, timeout)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        raise HostError(f"cannot run {_shown(argv)}: it did not end within {timeout:g} seconds") from None
+    except BaseException:
+        _end(process)
+        raise
+    if process.returncode != 0:
+        raise HostError(f"cannot run {_shown(argv)}: {failure(process.returncode, stderr.decode(errors='replace'))}")
+    return str(stdout.decode(errors="replace"))
+
+
+def _launch(
+    argv: Sequence[str], fed: bool, env: Mapping[str, str] | None, cwd: Path | None, pass_fds: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
             argv,
-            input=data,
-            stdin=stdin,
-            capture_output=True,
-            timeout=timeout,
-            env=env,
+            stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**ENVIRONMENT, **(env or {})},
             cwd=cwd,
             pass_fds=pass_fds,
-            check=False,
+            process_group=0,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise HostError(f"cannot run {name}: {error}") from error
-    if done.returncode:
-        last = "; ".join(done.stderr.decode(errors="replace").strip().splitlines()[-3:])
-        raise HostError(f"cannot run {name}: {last or f'exit status {done.returncode}'}")
-    return done.stdout.decode(errors="replace")
+    except OSError as error:
+        raise HostError(f"cannot run {_shown(argv)}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        process.kill()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+    process.wait()
+
+
+def failure(code: int, stderr: str) -> str:
+    """Why a program failed, in one line: its last words, else its exit status."""
+    words = [line.strip() for line in stderr.strip().splitlines() if line.strip()][-_LAST_LINES:]
+    ended = f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it exited with status {code}"
+    return "; ".join(words) if words else ended
+
+
+def _shown(argv: Sequence[str]) -> str:
+    text = " ".join(argv)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

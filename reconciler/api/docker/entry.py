@@ -1,0 +1,213 @@
+"""One container as Docker shows it: what is seen, joined with what is desired, and the entry of the list.
+
+Labels are those of the image, then Compose's own (so that `docker compose ls` and dashboards group by app), then
+the user's. Bind mounts keep their target and lose their source, commands keep their first word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from reconciler.api.docker.words import address, gateway, host_address, program
+from reconciler.api.question import Json
+from reconciler.core.durations import human
+from reconciler.core.model import (
+    BindMount,
+    Container,
+    Created,
+    Dead,
+    Exited,
+    Mount,
+    Port,
+    Running,
+    SeenContainer,
+    SeenImage,
+    TmpfsMount,
+    VolumeMount,
+    digest,
+)
+from reconciler.core.status import Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownNetwork:
+    """A network as its containers see it."""
+
+    name: str
+    id: str
+    gateway: str = ""
+    prefix: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A container with everything that the view needs to know about it."""
+
+    seen: SeenContainer
+    wanted: Container | None  # None: its spec is gone
+    image: SeenImage | None
+    network: ShownNetwork | None
+    labels: Mapping[str, str]
+    mounts: tuple[Json, ...]
+    exposed: set[str]  # "80/tcp", also those that are published
+    waits: str  # why it is not started again yet, "" when it does not wait
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """What is published: nothing unless it runs, as in Docker."""
+        return self.seen.ports if isinstance(self.seen.state, Running) else ()
+
+
+@lru_cache(maxsize=1024)
+def network_id(name: str) -> str:
+    """64 hex digits, as clients cut ids without looking at their length."""
+    return digest(f"network:{name}")
+
+
+def shown(seen: SeenContainer, snapshot: Snapshot) -> Shown:
+    """What there is to know about `seen`."""
+    wanted = snapshot.desired.containers.get(seen.name)
+    image = snapshot.observed.images.get(seen.image)
+    image = image if image and image.digest == seen.image_digest else None
+    exposed = {port for port in (image.config.exposed_ports if image else ()) if _is_port(port)}
+    key = f"container:{seen.name}"
+    return Shown(
+        seen=seen,
+        wanted=wanted,
+        image=image,
+        network=_network(seen, snapshot),
+        labels=_labels(seen, wanted, image),
+        mounts=tuple(_mount(mount) for mount in (wanted.mounts if wanted else ())),
+        exposed=exposed | {f"{port.target}/{port.protocol}" for port in seen.ports},
+        waits=next((wait.reason for wait in snapshot.plan.waits if wait.key == key), ""),
+    )
+
+
+def _network(seen: SeenContainer, snapshot: Snapshot) -> ShownNetwork | None:
+    if seen.network is None:
+        return None
+    bridge = snapshot.observed.networks.get(seen.network)
+    if bridge is None:
+        return ShownNetwork(name=seen.network, id=network_id(seen.network))
+    ip, prefix, _ = gateway(bridge.subnet)
+    return ShownNetwork(name=seen.network, id=network_id(seen.network), gateway=ip, prefix=prefix)
+
+
+def _labels(seen: SeenContainer, wanted: Container | None, image: SeenImage | None) -> dict[str, str]:
+    compose = {
+        "com.docker.compose.project": seen.app,
+        "com.docker.compose.service": seen.service,
+        "com.docker.compose.container-number": str(seen.replica),
+        "com.docker.compose.oneoff": "False",
+        "com.docker.compose.config-hash": seen.revision,
+        "com.docker.compose.version": "reconciler",
+        "com.docker.compose.project.config_files": seen.spec,
+        "com.docker.compose.project.working_dir": "",
+    }
+    return {**dict(image.config.labels if image else ()), **compose, **dict(wanted.labels if wanted else ())}
+
+
+def _is_port(text: str) -> bool:
+    number, _, protocol = text.partition("/")
+    return number.isascii() and number.isdecimal() and len(number) <= 5 and protocol in {"tcp", "udp", "sctp"}
+
+
+def _mount(mount: Mount) -> Json:
+    match mount:
+        case VolumeMount(volume=volume):
+            own = {"Type": "volume", "Name": volume, "Driver": "local", "Propagation": ""}
+        case BindMount(propagation=propagation):
+            own = {"Type": "bind", "Name": "", "Driver": "", "Propagation": propagation}
+        case TmpfsMount():
+            own = {"Type": "tmpfs", "Name": "", "Driver": "", "Propagation": ""}
+    mode = "ro" if mount.read_only else "rw"
+    return {**own, "Source": "", "Destination": mount.target, "Mode": mode, "RW": not mount.read_only}
+
+
+def state(one: Shown) -> str:
+    """Docker's closed set of words: `created`, `running`, `restarting`, `exited`."""
+    match one.seen.state:
+        case Running():
+            return "running"
+        case Exited():
+            comes_back = one.wanted is not None and one.seen.restart.policy != "no"
+            return "restarting" if comes_back and one.waits else "exited"
+        case Created() | Dead():
+            return "created"
+
+
+def _status(one: Shown, now: float) -> str:
+    """Docker's sentence, which tools parse (moby daemon/container/state.go)."""
+    match one.seen.state:
+        case Running(since=since):
+            return f"Up {human(now - since)}"
+        case Exited(code=code, at=at):
+            word = "Restarting" if state(one) == "restarting" else "Exited"
+            return f"{word} ({code}) {human(now - at)} ago"
+        case Created() | Dead():
+            return "Created"
+
+
+def entry(one: Shown, now: float) -> Json:
+    """One entry of `/containers/json`."""
+    seen = one.seen
+    return {
+        "Id": seen.id,
+        "Names": [f"/{seen.name}"],
+        "Image": seen.image,
+        "ImageID": one.image.id if one.image else seen.image_digest,
+        "Command": program(seen.command),
+        "Created": int(seen.created_at),
+        "Ports": _ports(one),
+        "Labels": one.labels,
+        "State": state(one),
+        "Status": _status(one, now),
+        "HostConfig": {"NetworkMode": network_mode(one)},
+        "NetworkSettings": {"Networks": networks(one)},
+        "Mounts": one.mounts,
+    }
+
+
+def network_mode(one: Shown) -> str:
+    """The name of its network; `none` without one."""
+    return one.network.name if one.network else "none"
+
+
+def _ports(one: Shown) -> list[Json]:
+    if not isinstance(one.seen.state, Running):
+        return []
+    published = [
+        {"IP": host_address(port.host_ip), "PrivatePort": port.target, "PublicPort": port.published,
+         "Type": port.protocol}
+        for port in one.ports
+    ]  # fmt: skip
+    rest = one.exposed - {f"{port.target}/{port.protocol}" for port in one.ports}
+    pairs = [exposed.split("/") for exposed in sorted(rest)]
+    return [*published, *({"PrivatePort": int(number), "Type": protocol} for number, protocol in pairs)]
+
+
+def networks(one: Shown) -> dict[str, Json]:
+    """Its end of its network, by the network's name."""
+    network = one.network or ShownNetwork(name="none", id=network_id("none"))
+    running = isinstance(one.seen.state, Running) and one.network is not None
+    ip = address(one.seen.address) if running else ""
+    end: Json = {
+        "IPAMConfig": None,
+        "Links": None,
+        "Aliases": [one.seen.name, one.seen.service] if one.network else None,
+        "MacAddress": "",
+        "DriverOpts": None,
+        "GwPriority": 0,
+        "NetworkID": network.id,
+        "EndpointID": digest(f"{one.seen.id}:{network.id}") if running else "",
+        "Gateway": network.gateway if running else "",
+        "IPAddress": ip,
+        "IPPrefixLen": network.prefix if ip else 0,
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "DNSNames": [one.seen.name, one.seen.service, one.seen.id[:12]] if one.network else None,
+    }
+    return {network.name: end}

@@ -1,0 +1,56 @@
+"""The native questions: is it alive, what runs, what is left to do, what has happened.
+
+Pure functions from a question to JSON data. A plan is rendered as text and as names of steps, never as the values
+inside the steps: those hold environments and commands.
+"""
+
+from __future__ import annotations
+
+from reconciler.api.question import Answer, Json, Question
+from reconciler.core.status import Event, project
+from reconciler.core.steps import Task
+
+
+def health(question: Question) -> Json:
+    """`/healthz`: the daemon answers, and so it lives; converged or not is told, but is no illness."""
+    snapshot = question.snapshot
+    return {"alive": True, "converged": snapshot.plan.converged, "generation": snapshot.generation, "at": snapshot.at}
+
+
+def status(question: Question) -> object:
+    """`/v1/status`: `core.status.Status` as it is."""
+    return project(question.snapshot)
+
+
+def plan(question: Question) -> Json:
+    """`/v1/plan`: the text that the `plan` command prints, and the same by task."""
+    plan = question.snapshot.plan
+    return {
+        "at": question.snapshot.at,
+        "converged": plan.converged,
+        "text": str(plan).splitlines(),
+        "tasks": [_task(task) for task in plan.tasks],
+        "waits": [{"key": wait.key, "reason": wait.reason, "until": wait.until} for wait in plan.waits],
+    }
+
+
+def _task(task: Task) -> Json:
+    steps = [{"kind": type(step).__name__, "text": str(step)} for step in task.steps]
+    return {"key": task.key, "cause": task.cause, "steps": steps}
+
+
+def event(event: Event) -> Json:
+    """One line of `/v1/events`."""
+    return {
+        "sequence": event.sequence,
+        "at": event.at,
+        "kind": event.kind,
+        "name": event.name,
+        "action": event.action,
+        "message": event.message,
+        "container": event.container,
+        "attributes": dict(event.attributes),
+    }
+
+
+ANSWERS: dict[str, Answer] = {"/healthz": health, "/v1/status": status, "/v1/plan": plan}

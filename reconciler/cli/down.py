@@ -1,0 +1,36 @@
+"""`reconciler down`: takes all of it off the host, by converging toward nothing. Only while no daemon runs.
+
+The same loop does it with an empty set of specs. Volumes and images are data, and stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from reconciler.cli import codes
+from reconciler.cli.progress import Progressing, start_logging
+from reconciler.daemon import wire
+from reconciler.daemon.loop import Specs, until_settled
+from reconciler.errors import HostError
+from reconciler.settings import Settings
+
+
+def down(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Stop and remove every container, network and rule of this instance."""
+    if os.geteuid() != 0:
+        raise HostError("cannot take anything off the host: that needs root")
+    start_logging()
+    with wire.only_one(settings):
+        daemon = wire.build(settings, _nothing, Progressing().show)
+        daemon.loop.run(until_settled)
+        left = daemon.loop.plan
+    if not left.converged:
+        print(left)
+        return codes.FAILURE
+    print(f"nothing of {settings.instance} is left on this host; images and volumes stay in {settings.state}")
+    return codes.OK
+
+
+def _nothing() -> Specs:
+    return Specs()

@@ -1,0 +1,112 @@
+"""The command line: verbs and their arguments, told to somebody who sees them for the first time.
+
+Only argparse; no verb is imported here, so that `status` starts fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from reconciler import __version__
+from reconciler.cli.settings import FILE, OPTIONS, PREFIX
+
+_DESCRIPTION = """\
+Keeps this host the way a directory of Compose files says: put a file in, and its
+containers run; change it, and they follow; take it out, and they go.
+
+There is no command that changes a container. `run` is the daemon; everything else
+only looks, except `down`, which takes all of it off the host again.
+"""
+
+_EPILOGUE = f"""\
+exit status: 0 well, 1 failed, 2 wrong usage, 3 invalid specs,
+             4 not converged or something to do, 5 no daemon answers
+
+Everything under "settings" can also stand in {FILE}
+(specs = "/srv/specs") or in the environment ({PREFIX}SPECS=/srv/specs).
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of everything. Its result has `verb` and what the verb takes; settings that nobody gave are None."""
+    parser = argparse.ArgumentParser(
+        prog="reconciler",
+        description=_DESCRIPTION,
+        epilog=_EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"reconciler {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    settings = _settings()
+
+    def verb(name: str, help: str, description: str) -> argparse.ArgumentParser:
+        return verbs.add_parser(
+            name, help=help, description=description, epilog=_EPILOGUE, parents=[settings], allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+
+    _run(verb("run", "the daemon: make the host so, and keep it so", _RUN))
+    _plan(verb("plan", "what the daemon would do now, step by step, and why", _PLAN))
+    _check(verb("check", "whether specs are valid; needs neither root nor a daemon", _CHECK))
+    _status(verb("status", "what runs, what does not, and why", _STATUS))
+    _json(verb("doctor", "whether this host is fit, and what to do about it", _DOCTOR))
+    verb("down", "take everything off the host again", _DOWN)
+    return parser
+
+
+_RUN = """\
+Read the specs, make the host the way they say, and keep it so until stopped.
+Stopping the daemon stops no container; starting it again finds them as they are.
+"""
+_PLAN = """\
+Print every step that would be taken now, with its cause, and what has to wait.
+Changes nothing. Exit status 0: nothing to do; 4: something; 3: a spec is invalid.
+"""
+_CHECK = """\
+Read specs as the daemon would and print every mistake as file:line:column.
+"""
+_STATUS = """\
+Ask the daemon what runs. Exit status 0: everything is as the specs say;
+4: not yet, and the table says why; 5: no daemon answers.
+"""
+_DOCTOR = """\
+Look at tools, kernel, cgroups, firewall, addresses and disk space, and say what is
+missing or known to be unsafe. Changes nothing. Exit status 0: fit; 1: not.
+"""
+_DOWN = """\
+Stop and remove all containers, networks and firewall rules of this instance. Only
+while no daemon runs. Volumes and images are data, and stay.
+"""
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", nargs="?", metavar="DIR", help="the directory of specs, as --specs")
+    parser.add_argument("--once", action="store_true", help="stop when converged (0), or when stuck (4)")
+
+
+def _plan(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", nargs="?", metavar="DIR", help="the directory of specs, as --specs")
+    _json(parser)
+
+
+def _check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a spec, TOML or YAML, or a directory of them")
+
+
+def _status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--watch", action="store_true", help="show it again whenever something happens")
+    _json(parser)
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text for people")
+
+
+def _settings() -> argparse.ArgumentParser:
+    parent = argparse.ArgumentParser(add_help=False)
+    group = parent.add_argument_group("settings")
+    group.add_argument("--config", metavar="FILE", help=f"the file of settings (default: {FILE})")
+    for option in OPTIONS:
+        group.add_argument(option.flag, dest=option.key, metavar=option.metavar, help=option.help)
+    return parent

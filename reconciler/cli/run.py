@@ -1,0 +1,46 @@
+"""`reconciler run`: the daemon in the foreground, or with `--once` until the host is as the specs say.
+
+Sets up logging and signals, then hands over to `daemon.loop`; the only things printed are what the daemon does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import signal
+from types import FrameType
+
+from reconciler.cli import codes
+from reconciler.cli.progress import Progressing, start_logging
+from reconciler.daemon import wire
+from reconciler.daemon.loop import forever, until_settled
+from reconciler.settings import Settings
+
+
+def run(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Converge, and keep converged unless `--once`."""
+    start_logging()
+    with wire.only_one(settings):
+        daemon = wire.build(settings, wire.specs(settings), Progressing().show)
+        _stop_on_signals(daemon)
+        gc.collect()
+        gc.freeze()  # what lives for ever is not looked at again by each collection
+        daemon.start()
+        try:
+            daemon.loop.run(until_settled if arguments.once else forever)
+        finally:
+            daemon.stop()
+        if not arguments.once:
+            return codes.OK
+        for wait in daemon.loop.plan.waits:
+            print(wait)
+        return codes.OK if daemon.loop.plan.converged else codes.DIFFERENT
+
+
+def _stop_on_signals(daemon: wire.Daemon) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        daemon.loop.stopping = True
+        daemon.queue.add("stop")
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)

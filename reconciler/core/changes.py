@@ -1,0 +1,106 @@
+"""What happened between two looks, as events: `changes(before, after)`. Pure; `daemon.loop` publishes the answer.
+
+Level-triggered like everything else: nobody reports an event when it happens, the difference between two
+observations is the event. So what happened while the daemon was away is told as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal
+
+from reconciler.core.model import Created, Dead, Exited, Observed, Pairs, Running, SeenContainer
+from reconciler.core.status import Snapshot
+
+Kind = Literal["container", "image", "network", "volume", "firewall", "spec", "daemon"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """An event before it has a sequence number and a time."""
+
+    kind: Kind
+    name: str
+    action: str
+    message: str = ""
+    container: str = ""
+    attributes: Pairs = ()
+
+
+def changes(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
+    """Everything that differs between two snapshots, in the order in which it must have happened."""
+    return tuple(
+        chain(
+            _specs(before, after),
+            _sets(before.observed, after.observed),
+            _containers(before.observed, after.observed),
+            _failures(before, after),
+        )
+    )
+
+
+def _specs(before: Snapshot, after: Snapshot) -> Iterator[Change]:
+    for name, why in sorted(after.desired.held.items()):
+        if before.desired.held.get(name) != why:
+            yield Change(kind="spec", name=name, action="held", message=why)
+    for name in sorted(before.desired.held.keys() - after.desired.held.keys()):
+        yield Change(kind="spec", name=name, action="recovered")
+
+
+def _sets(before: Observed, after: Observed) -> Iterator[Change]:
+    kinds: tuple[tuple[Kind, frozenset[str], frozenset[str], str], ...] = (
+        ("image", frozenset(before.images), frozenset(after.images), "pulled"),
+        ("network", frozenset(before.networks), frozenset(after.networks), "created"),
+        ("volume", before.volumes, after.volumes, "created"),
+    )
+    for kind, old, new, action in kinds:
+        for name in sorted(new - old):
+            yield Change(kind=kind, name=name, action=action)
+        for name in sorted(old - new):
+            yield Change(kind=kind, name=name, action="removed")
+    if before.ruleset != after.ruleset:
+        yield Change(kind="firewall", name="ruleset", action="applied" if after.ruleset else "lost")
+
+
+def _containers(before: Observed, after: Observed) -> Iterator[Change]:
+    for id, seen in after.containers.items():
+        old = before.containers.get(id)
+        if old is seen:
+            continue
+        if old is None:
+            yield _change(seen, "created")
+        if old is None or old.state != seen.state:
+            yield from _transition(old, seen)
+    for id in before.containers.keys() - after.containers.keys():
+        yield _change(before.containers[id], "removed")
+
+
+def _transition(old: SeenContainer | None, seen: SeenContainer) -> Iterator[Change]:
+    match seen.state:
+        case Running(stop_sent=None, since=since):
+            if old is None or not isinstance(old.state, Running) or old.state.since != since:
+                yield _change(seen, "started")
+        case Running():
+            yield _change(seen, "stopping")
+        case Exited(code=code, oom=oom):
+            why = "out of memory" if oom else f"exit code {code}"
+            yield _change(seen, "died", why, (("exitCode", str(code)), ("oom", str(oom).lower())))
+        case Created() | Dead():
+            return
+
+
+def _failures(before: Snapshot, after: Snapshot) -> Iterator[Change]:
+    for key, outcome in sorted(after.outcomes.items()):
+        old = before.outcomes.get(key)
+        if outcome.error and (old is None or old.failures != outcome.failures):
+            kind, _, name = key.partition(":")
+            known: Kind = kind if kind in {"image", "network", "volume", "firewall"} else "container"  # type: ignore[assignment]
+            yield Change(kind=known, name=name or key, action="failed", message=outcome.error)
+
+
+def _change(seen: SeenContainer, action: str, message: str = "", attributes: Pairs = ()) -> Change:
+    return Change(
+        kind="container", name=seen.name, action=action, message=message, container=seen.id, attributes=attributes
+    )

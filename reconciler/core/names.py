@@ -1,0 +1,42 @@
+"""The names that go into the queue: what to look at again. An event is only ever one of these.
+
+`touched(task)` says which of them a finished task concerns; everything else rings a doorbell of its own.
+"""
+
+from __future__ import annotations
+
+from reconciler.core.steps import (
+    ApplyRuleset,
+    CreateNetwork,
+    CreateVolume,
+    PullImage,
+    RemoveNetwork,
+    RemoveRuleset,
+    Task,
+)
+
+EVERYTHING = "*"
+SPECS = "specs"
+LINKS = "links"
+RULES = "rules"
+VOLUMES = "volumes"
+IMAGES = "images"
+CONTAINER = "container:"  # followed by the container's id
+
+
+def touched(task: Task) -> frozenset[str]:
+    """What may be different now that `task` has ended, well or not."""
+    names: set[str] = set()
+    for step in task.steps:
+        match step:
+            case PullImage():
+                names.add(IMAGES)
+            case CreateNetwork() | RemoveNetwork():
+                names.add(LINKS)
+            case CreateVolume():
+                names.add(VOLUMES)
+            case ApplyRuleset() | RemoveRuleset():
+                names.add(RULES)
+            case _:
+                names |= {CONTAINER + step.id, LINKS}
+    return frozenset(names)

@@ -1,0 +1,239 @@
+"""The page that explains the program.
+
+    read specs -> parse -> resolve -> observe -> plan -> execute what is safe now -> publish -> wait for the next event
+
+`Loop.look` reads like that line. It is level-triggered: a file, an exit, a netlink message, a timer or a finished
+task only puts a name into the queue, which means: look again. Tasks run in worker threads, one per key at a time;
+everything else happens in the one thread that calls `Loop.run`. Only `wire` constructs a Loop.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from reconciler.core.changes import changes
+from reconciler.core.document import Document
+from reconciler.core.model import Desired, Observed
+from reconciler.core.names import CONTAINER, EVERYTHING, SPECS, touched
+from reconciler.core.plan import Policy, plan
+from reconciler.core.resolve import missing, resolve
+from reconciler.core.status import Host, Snapshot
+from reconciler.core.steps import Plan, PullImage, Task
+from reconciler.daemon.events import Events
+from reconciler.daemon.execute import execute
+from reconciler.daemon.queue import Queue, Retries
+from reconciler.errors import SpecError
+from reconciler.ports import Ports, Progress
+
+PROGRESS_INTERVAL = 0.25  # seconds between two looks that only show how far a pull is
+
+
+@dataclass(frozen=True, slots=True)
+class Specs:
+    """What was read: a document or an error per spec, why the source cannot be read, and app names by spec."""
+
+    documents: Mapping[str, Document | SpecError] = field(default_factory=dict)
+    unavailable: str = ""
+    apps: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the loop is given: where to look, what to act through, and when it is."""
+
+    load: Callable[[], Specs]
+    observe: Callable[[frozenset[str]], Observed]
+    ports: Ports
+    queue: Queue
+    retries: Retries
+    events: Events
+    workers: Executor
+    pulls: Executor
+    policy: Policy
+    host: Host
+    resync: float  # seconds between two looks at everything
+    doorbells: Mapping[int, Callable[[], str]]  # descriptor -> drains it and names what rang
+    monitors: Callable[[], Mapping[int, str]]  # pidfd -> id of the container whose monitor it is
+    anticipate: Callable[[], None]  # told when containers are about to be started
+    show: Callable[[Progress], None]  # called from workers while an image is pulled
+    clock: Callable[[], float] = time.time
+
+
+@dataclass(slots=True)
+class Loop:
+    """Owns everything that changes: what is being done, what failed, what was seen last."""
+
+    around: Surroundings
+    desired: Desired = field(default_factory=Desired)
+    plan: Plan = field(default_factory=Plan)
+    stopping: bool = False
+    _doing: dict[str, Task] = field(default_factory=dict)
+    _ended: deque[tuple[Task, str]] = field(default_factory=deque)
+    _progress: dict[str, tuple[int, int, str]] = field(default_factory=dict)
+    _epoll: select.epoll = field(default_factory=select.epoll)
+    _watched: dict[int, str] = field(default_factory=dict)
+    _full_look_at: float = 0.0
+    _shown_progress_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Listen to what rings by itself."""
+        for fd in (self.around.queue.fd, *self.around.doorbells):
+            self._epoll.register(fd, select.EPOLLIN)
+        self._full_look_at = self.around.clock() + self.around.resync
+
+    def look(self, names: frozenset[str]) -> None:
+        """One pass of the pipeline: the whole program."""
+        around, now = self.around, self.around.clock()
+        begun = time.perf_counter(), time.thread_time()
+        names |= self._collect(now)
+        observed = around.observe(names)
+        if names & {SPECS, EVERYTHING}:
+            self.desired = missing(meaning(around.load(), observed), observed, self.desired, now)
+        self.plan = plan(self.desired, observed, now, around.policy, tuple(self._doing.values()))
+        self._execute_what_is_safe(now)
+        self._publish(observed, now, begun)
+
+    def run(self, until: Callable[[Loop], bool]) -> None:
+        """Look, wait for the next event, look again, until told to stop or `until` is satisfied."""
+        names = frozenset({EVERYTHING})
+        while not self.stopping:
+            self.look(names)
+            if until(self):
+                return
+            names = self._wait()
+
+    @property
+    def busy(self) -> bool:
+        """Whether tasks are running or their results are still to be looked at."""
+        return bool(self._doing or self._ended)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will happen by itself: what is left failed, or waits for somebody."""
+        now = self.around.clock()
+        ready = any(self.around.retries.ready(task, now) for task in self.plan.tasks)
+        return not (self.busy or ready or any(wait.passing for wait in self.plan.waits))
+
+    # --- doing -----------------------------------------------------------------------------------------------
+
+    def _execute_what_is_safe(self, now: float) -> None:
+        tasks = [task for task in self.plan.tasks if self.around.retries.ready(task, now)]
+        if any(task.key.startswith(CONTAINER) for task in tasks):
+            self.around.anticipate()
+        for task in tasks:
+            self._doing[task.key] = task
+            pool = self.around.pulls if isinstance(task.steps[0], PullImage) else self.around.workers
+            pool.submit(self._do, task)
+
+    def _do(self, task: Task) -> None:
+        """Runs in a worker: the deque and the queue are the only way back."""
+        error = execute(task, self.around.ports, self._report)
+        self._ended.append((task, error))
+        self.around.queue.add(*touched(task))
+
+    def _report(self, progress: Progress) -> None:
+        """Runs in a worker; rings only now and then."""
+        self.around.show(progress)
+        self._progress[progress.reference] = (progress.done, progress.total, progress.note)
+        now = time.monotonic()
+        if now - self._shown_progress_at >= PROGRESS_INTERVAL:
+            self._shown_progress_at = now
+            self.around.queue.add("progress")
+
+    def _collect(self, now: float) -> frozenset[str]:
+        """Take the ended tasks out of what is being done; what they touched must be read again in this very look."""
+        names: set[str] = set()
+        while self._ended:
+            task, error = self._ended.popleft()
+            del self._doing[task.key]
+            names |= touched(task)
+            for step in task.steps:
+                if isinstance(step, PullImage):
+                    self._progress.pop(step.reference, None)
+            if error:
+                self.around.retries.fail(task, error, now)
+            else:
+                self.around.retries.forget(task.key)
+        return frozenset(names)
+
+    # --- publishing ------------------------------------------------------------------------------------------
+
+    def _publish(self, observed: Observed, now: float, begun: tuple[float, float]) -> None:
+        around = self.around
+        around.retries.keep_only(frozenset(task.key for task in self.plan.tasks) | self._doing.keys())
+        before = around.events.current()
+        snapshot = Snapshot(
+            at=now,
+            generation=before.generation + 1,
+            desired=self.desired,
+            observed=observed,
+            plan=self.plan,
+            outcomes=around.retries.outcomes(),
+            progress=dict(self._progress),
+            busy=frozenset(self._doing),
+            host=around.host,
+            look_wall=time.perf_counter() - begun[0],
+            look_cpu=time.thread_time() - begun[1],
+        )
+        around.events.publish(snapshot, changes(before, snapshot))
+
+    # --- waiting ---------------------------------------------------------------------------------------------
+
+    def _wait(self) -> frozenset[str]:
+        """Sleep until something rings or is due; the names to look at."""
+        self._watch_monitors()
+        names: set[str] = set()
+        for fd, _ in self._epoll.poll(self._timeout()):
+            if fd in self.around.doorbells:
+                names.add(self.around.doorbells[fd]())
+            elif fd in self._watched:
+                names.add(CONTAINER + self._watched.pop(fd))
+        names |= self.around.queue.take()
+        if self.around.clock() >= self._full_look_at:
+            self._full_look_at = self.around.clock() + self.around.resync
+            names.add(EVERYTHING)
+        return frozenset(names)
+
+    def _timeout(self) -> float:
+        due = [wait.until for wait in self.plan.waits if wait.until is not None]
+        now = self.around.clock()
+        soonest = min((self._full_look_at, *due, *self.around.retries.times_after(now)))
+        return min(max(0.0, soonest - now), self.around.resync)
+
+    def _watch_monitors(self) -> None:
+        """Listen for the end of monitors that are new. One shot: the pidfd of a dead process stays readable."""
+        found = self.around.monitors()
+        for fd, id in found.items():
+            if self._watched.get(fd) != id:
+                self._register(fd)
+        self._watched = dict(found)
+
+    def _register(self, fd: int) -> None:
+        try:
+            self._epoll.register(fd, select.EPOLLIN | select.EPOLLONESHOT)
+        except FileExistsError:
+            self._epoll.modify(fd, select.EPOLLIN | select.EPOLLONESHOT)
+
+
+def meaning(specs: Specs, observed: Observed) -> Desired:
+    """What the specs mean together. In a conflict between two of them, the app that runs already keeps what it has."""
+    established = frozenset(seen.app for seen in observed.containers.values())
+    return resolve(specs.documents, established, specs.unavailable, specs.apps)
+
+
+def until_settled(loop: Loop) -> bool:
+    """For `run --once`."""
+    return loop.settled
+
+
+def forever(_: Loop) -> bool:
+    """For the daemon."""
+    return False
+
+
+__all__: Sequence[str] = ("Loop", "Specs", "Surroundings", "forever", "meaning", "until_settled")

@@ -1,0 +1,93 @@
+"""What has to be looked at, and when a failed task may be tried again. Names, never events.
+
+`Queue` is the only thing that other threads touch: they add a name and the loop wakes. `Retries` belongs to the
+loop alone and is the one owner of retry: exponential per task, with jitter, forgotten on success or when what the
+task is about changes. Neither knows what a name means.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reconciler.core.status import Outcome
+from reconciler.core.steps import Task
+
+FIRST_RETRY = 1.0
+LONGEST_RETRY = 300.0
+
+
+class Queue:
+    """A set of names with a file descriptor that becomes readable when there are some."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._lock = threading.Lock()
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def add(self, *names: str) -> None:
+        """Ask for another look at `names`. From any thread; what is already asked for is absorbed."""
+        with self._lock:
+            if not self._names:
+                os.eventfd_write(self.fd, 1)
+            self._names.update(names)
+
+    def take(self) -> frozenset[str]:
+        """All names since the last call; never blocks."""
+        with self._lock:
+            names, self._names = frozenset(self._names), set()
+            if names:
+                os.eventfd_read(self.fd)
+        return names
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self.fd)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    about: str
+    outcome: Outcome
+
+
+class Retries:
+    """How often each task failed, and when it may run again."""
+
+    def __init__(self, jitter: Callable[[], float]) -> None:
+        """`jitter` gives a number between 0 and 1; each delay is lengthened by up to a fifth of itself."""
+        self._failed: dict[str, _Failed] = {}
+        self._jitter = jitter
+
+    def fail(self, task: Task, error: str, now: float) -> None:
+        """Note that `task` failed with `error`."""
+        before = self._failed.get(task.key)
+        failures = before.outcome.failures + 1 if before and before.about == task.about else 1
+        delay = min(LONGEST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 30)) * (1 + self._jitter() / 5)
+        outcome = Outcome(key=task.key, at=now, error=error, failures=failures, retry_at=now + delay)
+        self._failed[task.key] = _Failed(task.about, outcome)
+
+    def forget(self, key: str) -> None:
+        """It went well, or nobody wants it any longer."""
+        self._failed.pop(key, None)
+
+    def ready(self, task: Task, now: float) -> bool:
+        """Whether `task` may run: it did not fail, is about something else now, or has waited long enough."""
+        failed = self._failed.get(task.key)
+        return failed is None or failed.about != task.about or (failed.outcome.retry_at or 0.0) <= now
+
+    def keep_only(self, keys: frozenset[str]) -> None:
+        """Forget what is no longer planned, so that nothing grows."""
+        for key in self._failed.keys() - keys:
+            del self._failed[key]
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """The failures that still matter, by task key."""
+        return {key: failed.outcome for key, failed in self._failed.items()}
+
+    def times_after(self, now: float) -> list[float]:
+        """When failed tasks may be tried again, as far as that lies ahead."""
+        times = (failed.outcome.retry_at or 0.0 for failed in self._failed.values())
+        return [time for time in times if time > now]

@@ -1,0 +1,104 @@
+"""Rings when something in the spec directory may have changed. Reads nothing, decides nothing.
+
+A finished write, a rename, a removal ring at once; an open file that is still being written does not, and reading
+our own specs does not. The directory itself may be removed, replaced or not there yet, so its parents are watched
+too (inotify goes deaf when a watched folder is replaced). The only home of watchdog; started by `wire`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileAttribEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver, ObservedWatch
+
+RINGING: list[type[FileSystemEvent]] = [
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    FileAttribEvent,
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+]
+
+
+class Watch:
+    """Watches `root` with everything below it, and the folders on the way to it."""
+
+    def __init__(self, root: Path, ring: Callable[[], None]) -> None:
+        self._root = root.absolute()
+        self._ring = ring
+        self._observer: BaseObserver = Observer()
+        self._watches: dict[Path, tuple[int, ObservedWatch]] = {}
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._observer.start()
+        self._follow()
+
+    def stop(self) -> None:
+        """End, and wait for the threads."""
+        self._observer.stop()
+        self._observer.join()
+
+    def _inside(self, _event: FileSystemEvent) -> None:
+        self._ring()
+
+    def _around(self, event: FileSystemEvent) -> None:
+        """Something happened beside or above the directory: perhaps another one stands there now."""
+        self._follow()
+        on_the_way = {self._root, self._root.resolve(), *self._root.parents}
+        if {Path(str(event.src_path)), Path(str(event.dest_path))} & on_the_way:
+            self._ring()
+
+    def _follow(self) -> None:
+        """Listen to the folders that stand at these paths now; a replaced one has another inode."""
+        with self._lock:
+            target = self._root.resolve()
+            nearest = next(path for path in self._root.parents if path.is_dir())
+            wanted = {target, target.parent, self._root.parent, nearest}
+            for path in self._watches.keys() - wanted:
+                self._observer.unschedule(self._watches.pop(path)[1])
+            for path in wanted:
+                self._listen(path, _Handler(self._inside if path == target else self._around), path == target)
+
+    def _listen(self, path: Path, handler: FileSystemEventHandler, recursive: bool) -> None:
+        try:
+            inode = path.stat().st_ino
+        except OSError:
+            inode = 0
+        known = self._watches.get(path)
+        if known and known[0] == inode:
+            return
+        if known:
+            self._observer.unschedule(self._watches.pop(path)[1])
+        if inode:
+            watch = self._observer.schedule(handler, str(path), recursive=recursive, event_filter=RINGING)
+            self._watches[path] = (inode, watch)
+
+
+class _Handler(FileSystemEventHandler):
+    """Watchdog calls `dispatch` in a thread of its own."""
+
+    def __init__(self, call: Callable[[FileSystemEvent], None]) -> None:
+        self._call = call
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        self._call(event)

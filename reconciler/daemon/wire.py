@@ -1,0 +1,210 @@
+"""The only place that constructs things: adapters, readers, pools, the loop, the socket.
+
+`build(settings)` gives a whole daemon, `observer(settings)` just enough to look. Nothing is decided here; called by
+the verbs of the command line.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from reconciler.api.server import Server, serve
+from reconciler.core.names import EVERYTHING, LINKS, RULES, SPECS
+from reconciler.core.plan import Policy
+from reconciler.core.status import Host, Snapshot
+from reconciler.daemon.events import Events
+from reconciler.daemon.loop import Loop, Specs, Surroundings
+from reconciler.daemon.queue import Queue, Retries
+from reconciler.daemon.watch import Watch
+from reconciler.errors import HostError
+from reconciler.host import netlink
+from reconciler.host.bundles import ContainerBundles
+from reconciler.host.cgroups import Cgroups, detect
+from reconciler.host.firewall import Nftables
+from reconciler.host.images.store import ImageStore
+from reconciler.host.networks import BridgeNetworks
+from reconciler.host.observe import Observer, Readers
+from reconciler.host.observe.containers import ContainerReader
+from reconciler.host.observe.links import LinkReader
+from reconciler.host.runtime import OciRuntime
+from reconciler.host.volumes import VolumeFolders
+from reconciler.ports import Ports, Progress
+from reconciler.settings import Settings
+from reconciler.sources.specs import Specs as SpecFiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """Everything that runs. `start` and `stop` are for what runs beside the loop."""
+
+    loop: Loop
+    queue: Queue
+    watch: Watch
+    server: Server
+
+    def start(self) -> None:
+        """Begin to listen to files and clients."""
+        self.watch.start()
+        self.server.start()
+
+    def stop(self) -> None:
+        """End what was started; the containers stay."""
+        self.server.stop()
+        self.watch.stop()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters:
+    """One of each."""
+
+    images: ImageStore
+    volumes: VolumeFolders
+    firewall: Nftables
+    containers: ContainerReader
+    cgroups: Cgroups
+    observer: Observer
+
+
+def adapters(settings: Settings) -> Adapters:
+    """Enough to look at the host; nothing of it is changed by making them."""
+    images, volumes, firewall = ImageStore(settings), VolumeFolders(settings), Nftables(settings)
+    cgroups = detect(settings.instance, settings.cgroup_driver)
+    containers = ContainerReader(settings, cgroups)
+    readers = Readers(
+        images=images.seen,
+        volumes=volumes.seen,
+        containers=containers,
+        links=LinkReader(settings).look,
+        ruleset=firewall.look,
+    )
+    return Adapters(
+        images=images,
+        volumes=volumes,
+        firewall=firewall,
+        containers=containers,
+        cgroups=cgroups,
+        observer=Observer(readers),
+    )
+
+
+def policy(settings: Settings) -> Policy:
+    """The settings that decisions depend on."""
+    return Policy(
+        instance=settings.instance,
+        address_pool=settings.address_pool,
+        network_prefix=settings.network_prefix,
+        log_size=settings.logs.size,
+    )
+
+
+def specs(settings: Settings) -> Callable[[], Specs]:
+    """How the specs are read, and what the apps were called when their specs were last good."""
+    found = SpecFiles(settings.specs)
+
+    def load() -> Specs:
+        documents, unavailable = found.load()
+        return Specs(documents, unavailable, found.apps)
+
+    return load
+
+
+def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progress], None]) -> Daemon:
+    """A daemon over the host of this machine. `show` is called from worker threads while images are pulled."""
+    found = adapters(settings)
+    found.images.recover()
+    runtime = OciRuntime(settings, found.cgroups)
+    queue = Queue()
+    around = Surroundings(
+        load=load,
+        observe=found.observer.look,
+        ports=Ports(
+            images=found.images,
+            bundles=ContainerBundles(settings, found.images.lower, found.cgroups),
+            runtime=runtime,
+            networks=BridgeNetworks(settings),
+            firewall=found.firewall,
+            volumes=found.volumes,
+        ),
+        queue=queue,
+        retries=Retries(random.random),
+        events=Events(Snapshot(at=time.time())),
+        workers=ThreadPoolExecutor(settings.workers, "worker"),
+        pulls=ThreadPoolExecutor(settings.pulls, "pull"),
+        policy=policy(settings),
+        host=describe(settings, found.cgroups),
+        resync=settings.resync,
+        doorbells=_doorbells(),
+        monitors=found.containers.monitors,
+        anticipate=runtime.anticipate,
+        show=show,
+    )
+    return Daemon(
+        loop=Loop(around),
+        queue=queue,
+        watch=Watch(settings.specs, lambda: queue.add(SPECS)),
+        server=serve(around.events, settings),
+    )
+
+
+@contextmanager
+def only_one(settings: Settings) -> Iterator[None]:
+    """Hold the lock of the state directory: one daemon, or one `down`, at a time. Freed by the kernel at any death."""
+    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(settings.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise HostError(
+                f"cannot use {settings.state}: another reconciler (process {owner}) works on it; stop that one first"
+            ) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def describe(settings: Settings, cgroups: Cgroups) -> Host:
+    """What does not change while the daemon runs."""
+    release = platform.freedesktop_os_release()
+    return Host(
+        name=platform.node(),
+        kernel=platform.release(),
+        operating_system=release.get("PRETTY_NAME", "Linux"),
+        architecture=platform.machine(),
+        processors=os.cpu_count() or 1,
+        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        runtime=settings.runtime,
+        cgroup_version=2 if cgroups.unified else 1,
+        cgroup_driver=cgroups.driver,
+        state_directory=str(settings.state),
+        daemon_started=time.time(),
+    )
+
+
+def _doorbells() -> dict[int, Callable[[], str]]:
+    """The kernel's own notices of changed links, addresses, routes and rules."""
+    links, rules = netlink.open_doorbell(), netlink.open_rules_doorbell()
+
+    def links_rang() -> str:
+        netlink.drain(links)
+        return LINKS
+
+    def rules_rang() -> str:
+        netlink.drain(rules)
+        return RULES
+
+    return {links.fileno(): links_rang, rules.fileno(): rules_rang}
+
+
+__all__ = ("EVERYTHING", "Adapters", "Daemon", "adapters", "build", "describe", "only_one", "policy", "specs")

@@ -1,0 +1,55 @@
+"""What nftables holds, asked of the kernel directly: the generation, and a fingerprint of one table.
+
+Read only; rules are written by `nft` (see `firewall`). The fingerprint is made of the kernel's own form of the
+table, not of nft's output, which costs a process and differs from version to version.
+Numbers are those of <linux/netfilter/nf_tables.h>.
+"""
+
+from __future__ import annotations
+
+import struct
+from hashlib import sha256
+
+from reconciler.host.netlink import Message, Netlink, attributes, string, text, values
+
+_SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
+_GETTABLE, _GETCHAIN, _GETRULE, _GETSET, _GETSETELEM, _GETGEN = (_SUBSYSTEM | kind for kind in (1, 4, 7, 10, 13, 16))
+_INET = 1  # NFPROTO_INET
+_HEADER = struct.Struct(">BBH")  # family, version, resource
+_TABLE, _NAME = 1, 2  # the first two attributes of chains and sets; elements name their set by the second too
+_ELEMENTS = 3
+_GENERATION = 1
+
+
+def generation(netlink: Netlink) -> int:
+    """A number that grows with each change to any ruleset of the network namespace (NFT_MSG_GETGEN)."""
+    answer = netlink.ask(Message(_GETGEN, 0, _HEADER.pack(0, 0, 0)))
+    return int.from_bytes(attributes(answer, _HEADER.size)[_GENERATION], "big")
+
+
+def fingerprint(netlink: Netlink, table: str) -> str:
+    """SHA-256 of the table `inet <table>` with all it contains, "" when there is none.
+
+    Handles, which number rules in the order of their making, are part of it.
+    """
+    family = _HEADER.pack(_INET, 0, 0)
+    named = text(_TABLE, table)
+    if not _of(table, netlink.dump(_GETTABLE, family)):
+        return ""
+    sets = _of(table, netlink.dump(_GETSET, family + named))
+    parts = _of(table, netlink.dump(_GETCHAIN, family)) + sets
+    parts += netlink.dump(_GETRULE, family + named)
+    for body in sets:
+        name = text(_NAME, string(attributes(body, _HEADER.size)[_NAME]))
+        parts += _elements(netlink.dump(_GETSETELEM, family + named + name))
+    return sha256(b"\0".join(body[_HEADER.size :] for body in parts)).hexdigest()
+
+
+def _of(table: str, bodies: list[bytes]) -> list[bytes]:
+    return [body for body in bodies if string(attributes(body, _HEADER.size)[_TABLE]) == table]
+
+
+def _elements(bodies: list[bytes]) -> list[bytes]:
+    """The elements of a set in one order: the kernel's follows from a hash that may be made anew at any time."""
+    lists = (attributes(body, _HEADER.size).get(_ELEMENTS, b"") for body in bodies)
+    return sorted(element for each in lists for element in values(each))

@@ -1,0 +1,318 @@
+"""Containers as the host shows them: from files in memory and on disk, /proc and pidfds; no process is started.
+
+The reader keeps what cannot change (records, who runs) and a pidfd of every live run's monitor, so that a look costs
+what has changed. Used by one thread. `monitors` lets that thread wait for the end of a run: conmon writes the exit file
+before it ends itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reconciler.core.model import Created, Dead, Exited, Running, SeenContainer, State
+from reconciler.core.record import Record, from_annotations
+from reconciler.host import logs, runs
+from reconciler.host.cgroups import Cgroups
+from reconciler.host.runs import Run
+from reconciler.settings import Settings
+
+UNKNOWN_EXIT = 255
+"""The exit code of a run whose monitor was gone before it could say one: a failure, as nobody knows better."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bundle:
+    stamp: tuple[int, int]
+    record: Record | None
+    command: tuple[str, ...]
+    damaged: str
+
+
+@dataclass(slots=True)
+class _Watched:
+    run: Run
+    monitor: int | None  # pidfd, None when the monitor has ended
+
+
+class ContainerReader:
+    """Looks at all containers, or at some."""
+
+    def __init__(self, settings: Settings, cgroups: Cgroups) -> None:
+        self._settings = settings
+        self._roots = settings.containers.resolve()  # as mountinfo names them
+        self._pins = (settings.run / runs.NAMESPACES).resolve()
+        self._cgroups = cgroups
+        self._bundles: dict[str, _Bundle] = {}
+        self._watched: dict[str, _Watched] = {}  # by run
+        self._seen: dict[str, SeenContainer] = {}
+
+    def look(self, ids: frozenset[str] | None = None) -> Mapping[str, SeenContainer]:
+        """All containers by id; only those in `ids`, and new ones, are read again, or all when it is None."""
+        present = _names(self._settings.containers)
+        numbers = _runs(self._settings.run / runs.FOLDER)
+        for gone in self._bundles.keys() - present:
+            self._forget(gone)
+        again = [id for id in present if ids is None or id in ids or id not in self._seen]
+        if again:
+            mounted = mount_points(Path("/proc/self/mountinfo").read_text())
+            for id in again:
+                self._seen[id] = self._look(id, numbers.get(id, []), mounted)
+        return dict(self._seen)
+
+    def monitors(self) -> Mapping[int, str]:
+        """Open pidfds of the monitors of live runs, and whose they are; readable when one has ended."""
+        return {
+            watched.monitor: runs.split(name)[0]
+            for name, watched in self._watched.items()
+            if watched.monitor is not None
+        }
+
+    def close(self) -> None:
+        """Close all descriptors."""
+        for name in [*self._watched]:
+            self._unwatch(name)
+
+    # --- one container -----------------------------------------------------------------------------------------
+
+    def _look(self, id: str, numbers: list[int], mounted: frozenset[str]) -> SeenContainer:
+        folder = self._settings.containers / id
+        bundle = self._bundle(id, folder)
+        if bundle.record is None:
+            return _damaged(id, bundle.damaged)
+        names = [f"{id}-{number}" for number in numbers]
+        self._drop_old(id, names)
+        state = self._state(names[-1]) if names else Dead()
+        counts = self._counts(names, folder)
+        seen = seen_container(bundle.record, state)
+        return replace(
+            seen,
+            command=bundle.command,
+            mounted=str(self._roots / id / "rootfs") in mounted,
+            connected=str(self._pins / id) in mounted,
+            restarts=counts[0],
+            failures=counts[1],
+            leftovers=self._leftovers(names, state),
+            log_bytes=_size(folder / "log" / logs.NAME),
+        )
+
+    def _bundle(self, id: str, folder: Path) -> _Bundle:
+        path = folder / "config.json"
+        try:
+            seen = path.stat()
+            stamp = (seen.st_mtime_ns, seen.st_ino)
+            known = self._bundles.get(id)
+            if known is None or known.stamp != stamp:
+                known = _Bundle(stamp, *parse_bundle(path.read_text(), id), "")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            known = _Bundle((0, 0), None, (), f"cannot read {path}: {_why(error)}")
+        self._bundles[id] = known
+        return known
+
+    def _counts(self, names: list[str], folder: Path) -> tuple[int, int]:
+        watched = self._watched.get(names[-1]) if names else None
+        if watched is not None:
+            return watched.run.restarts, watched.run.failures
+        try:
+            given = json.loads((folder / "runs.json").read_text())
+            return int(given["restarts"]), int(given["failures"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0, 0
+
+    # --- its runs ----------------------------------------------------------------------------------------------
+
+    def _state(self, name: str) -> State:
+        watched = self._watch(name)
+        folder = self._settings.run / runs.FOLDER / name
+        if watched is None:
+            return Dead()
+        monitored = watched.monitor is not None and not _readable(watched.monitor)
+        alive = monitored or runs.lives(watched.run.init)
+        code = _number(folder / "exit")  # read last: a monitor that has ended has written it before
+        if code is not None or not alive:
+            self._release(watched)
+            return self._exited(name, folder, watched.run, code)
+        if not monitored:
+            self._release(watched)
+        if (self._settings.run / runs.STATE / name / "exec.fifo").exists():
+            return Created(pid=watched.run.init.pid)
+        return Running(
+            pid=watched.run.init.pid,
+            since=watched.run.since,
+            stop_sent=_moment(folder / "stopped"),
+            monitored=monitored,
+        )
+
+    def _exited(self, name: str, folder: Path, run: Run, code: int | None) -> Exited:
+        at = _modified(folder / "exit") if code is not None else _modified(folder / "run.json")
+        return Exited(
+            code=UNKNOWN_EXIT if code is None else code,
+            at=at or run.since,
+            since=run.since,
+            oom=(folder / "oom").exists() or self._cgroups.oom_kills(name) > 0,
+            stopped=(folder / "stopped").exists(),
+        )
+
+    def _watch(self, name: str) -> _Watched | None:
+        watched = self._watched.get(name)
+        if watched is None:
+            run = runs.read(self._settings.run / runs.FOLDER / name)
+            if run is None:
+                return None
+            watched = self._watched[name] = _Watched(run, runs.hold(run.monitor))
+        return watched
+
+    def _leftovers(self, names: list[str], state: State) -> tuple[str, ...]:
+        live = isinstance(state, Running | Created)
+        old = names[:-1] if live else names
+        newest = names[-1] if names else ""
+        root = self._settings.run / runs.STATE
+        return tuple(name for name in old if name != newest or name not in self._watched or (root / name).exists())
+
+    def _drop_old(self, id: str, names: list[str]) -> None:
+        kept = names[-1:]
+        for name in [name for name in self._watched if name.startswith(f"{id}-") and name not in kept]:
+            self._unwatch(name)
+
+    def _unwatch(self, name: str) -> None:
+        watched = self._watched.pop(name, None)
+        if watched is not None:
+            self._release(watched)
+
+    def _release(self, watched: _Watched) -> None:
+        if watched.monitor is not None:
+            os.close(watched.monitor)
+            watched.monitor = None
+
+    def _forget(self, id: str) -> None:
+        self._bundles.pop(id, None)
+        self._seen.pop(id, None)
+        self._drop_old(id, [])
+
+
+# --- parsing, pure -----------------------------------------------------------------------------------------------
+
+
+def parse_bundle(text: str, id: str) -> tuple[Record, tuple[str, ...]]:
+    """Record and command of a bundle's config.json. Raises ValueError, KeyError or TypeError."""
+    document = json.loads(text)
+    record = from_annotations(document["annotations"])
+    if record.id != id:
+        raise ValueError("it belongs to another container")
+    return record, tuple(str(argument) for argument in document["process"]["args"])
+
+
+def mount_points(mountinfo: str) -> frozenset[str]:
+    """Where something is mounted: the fifth field of proc(5)'s mountinfo, unescaped."""
+    return frozenset(unescape(line.split(" ", 5)[4]) for line in mountinfo.splitlines())
+
+
+def unescape(name: str) -> str:
+    """A name from mountinfo: blanks and backslashes stand there as three octal digits."""
+    first, *rest = name.split("\\")
+    return first + "".join(chr(int(part[:3], 8)) + part[3:] for part in rest)
+
+
+def seen_container(record: Record, state: State) -> SeenContainer:
+    """What `record` says of the container."""
+    return SeenContainer(
+        id=record.id,
+        name=record.name,
+        app=record.app,
+        service=record.service,
+        replica=record.replica,
+        spec=record.spec,
+        revision=record.revision,
+        image=record.image,
+        image_digest=record.image_digest,
+        network=record.network,
+        address=record.address,
+        stop_signal=record.stop_signal,
+        stop_grace_period=record.stop_grace_period,
+        state=state,
+        created_at=record.created_at,
+        ports=record.ports,
+        restart=record.restart,
+    )
+
+
+def _damaged(id: str, why: str) -> SeenContainer:
+    return SeenContainer(
+        id=id,
+        name=id[:12],
+        app="",
+        service="",
+        replica=0,
+        spec="",
+        revision="",
+        image="",
+        image_digest="",
+        network=None,
+        address="",
+        stop_signal="SIGTERM",
+        stop_grace_period=10.0,
+        state=Dead(),
+        created_at=0.0,
+        damaged=why,
+    )
+
+
+# --- asking ------------------------------------------------------------------------------------------------------
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        return {name for name in os.listdir(folder) if not name.startswith(".")}
+    except FileNotFoundError:
+        return set()
+
+
+def _runs(folder: Path) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for name in _names(folder):
+        id, dash, number = name.rpartition("-")
+        if dash and number.isascii() and number.isdigit():
+            found.setdefault(id, []).append(int(number))
+    return {id: sorted(numbers) for id, numbers in found.items()}
+
+
+def _readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _moment(path: Path) -> float | None:
+    try:
+        return float(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _modified(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _why(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error) or type(error).__name__

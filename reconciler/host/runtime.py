@@ -1,0 +1,264 @@
+"""Processes: runc (or crun) under conmon, one monitor per run.
+
+Each start is a new run with folder, cgroup and runtime state of its own, so that a container is up again before what
+its last run left is cleaned. The monitor outlives the daemon; nothing here keeps state in memory but one lock per
+container. Decides nothing, and waits only for the runtime.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+from reconciler.core import bundle
+from reconciler.core.process import signal_number
+from reconciler.errors import HostError
+from reconciler.host import rootfs, runs
+from reconciler.host.cgroups import Cgroups
+from reconciler.host.files import commit, replace
+from reconciler.host.run import run
+from reconciler.host.runs import Process, Run
+from reconciler.settings import Settings
+
+_CREATE_TIMEOUT = 60.0
+_FIFO_TIMEOUT = 5.0
+_VERSION_TIMEOUT = 10.0
+_LONGEST_REPORT = 64 * 1024  # bytes of what the monitor says about a failed start
+
+
+class OciRuntime:
+    """The port `Runtime`."""
+
+    def __init__(self, settings: Settings, cgroups: Cgroups, clock: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._cgroups = cgroups
+        self._clock = clock
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._fifo: bool | None = None
+
+    def anticipate(self) -> None:
+        """A start is likely soon: pay the kernel's wait for the first move between cgroups now, in the background."""
+        threading.Thread(target=self._cgroups.freshen, name="anticipate", daemon=True).start()
+
+    # --- start -------------------------------------------------------------------------------------------------
+
+    def start(self, id: str, restarts: int, failures: int) -> None:
+        """Create and start a new run, and record the two counts with it."""
+        with self._locks[id]:
+            number = self._next_run(id)
+            name = f"{id}-{number}"
+            folder = self._runs / name
+            try:
+                self._prepare(id, name, folder)
+                self._start(id, name, {"run": number, "restarts": restarts, "failures": failures})
+            except OSError as error:
+                self._undo(name)
+                raise HostError(f"cannot start container {id[:12]}: {error.filename}: {error.strerror}") from error
+            except BaseException:
+                self._undo(name)
+                raise
+
+    def _next_run(self, id: str) -> int:
+        numbers = runs.of_container(self._runs, id)
+        for number in numbers:
+            seen = runs.read(self._runs / f"{id}-{number}")
+            if seen and runs.lives(seen.init):
+                raise HostError(f"cannot start container {id[:12]}: it runs as process {seen.init.pid}")
+        return max([*numbers, read_counts(self._settings.containers / id).get("run", 0)]) + 1
+
+    def _prepare(self, id: str, name: str, folder: Path) -> None:
+        text = (self._settings.containers / id / "config.json").read_text()
+        document = json.loads(text)
+        destinations = [mount["destination"] for mount in document["mounts"] if mount["type"] in ("bind", "tmpfs")]
+        rootfs.check_root(Path(document["root"]["path"]), destinations, document["process"]["cwd"])
+        for needed in (self._runs, self._state):
+            needed.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+        replace(folder / "config.json", bundle.for_run(text, self._cgroups.path(id), self._cgroups.path(name)))
+
+    def _start(self, id: str, name: str, counts: dict[str, int]) -> None:
+        folder = self._runs / name
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        try:
+            try:
+                self._monitor(id, name, writer)
+            finally:
+                os.close(writer)
+            monitor = int((folder / "conmon.pid").read_text())
+            self._cgroups.adopt_monitor(monitor)
+            commit(self._settings.containers / id / "runs.json", json.dumps(counts))
+            pid = _created(reader, id)
+        finally:
+            os.close(reader)
+        init, watch = runs.identify(pid), runs.identify(monitor)
+        if init is None or watch is None:
+            raise HostError(f"cannot start container {id[:12]}: its process ended before it was started")
+        since = self._clock()
+        runs.write(
+            folder,
+            Run(init=init, monitor=watch, since=since, restarts=counts["restarts"], failures=counts["failures"]),
+        )
+        self._release(name)
+
+    def _monitor(self, id: str, name: str, writer: int) -> None:
+        folder = self._runs / name
+        argv = [
+            *(self._settings.monitor, "--api-version", "1", "--cid", name, "--cuuid", name, "--name", name),
+            *("--runtime", _found(self._settings.runtime), "--bundle", str(folder), "--full-attach", "--no-sync-log"),
+            *("--conmon-pidfile", str(folder / "conmon.pid"), "--container-pidfile", str(folder / "pid")),
+            *("--persist-dir", str(folder)),
+            *("--log-path", f"k8s-file:{self._settings.containers / id / 'log' / 'container.log'}"),
+            *("--runtime-arg=--root", f"--runtime-arg={self._state}"),
+            *(["--systemd-cgroup"] if self._cgroups.driver == "systemd" else []),
+        ]
+        run(argv, env={"_OCI_SYNCPIPE": str(writer)}, cwd=folder, pass_fds=[writer], timeout=_CREATE_TIMEOUT)
+
+    def _release(self, name: str) -> None:
+        if not (self._opens_fifo() and self._open_fifo(self._state / name / "exec.fifo")):
+            self._runtime("start", name)
+
+    def _opens_fifo(self) -> bool:
+        """Whether this runtime's `start` does no more than `_open_fifo`: runc 1.x, not a promise but a fact."""
+        if self._fifo is None:
+            said = run([self._settings.runtime, "--version"], timeout=_VERSION_TIMEOUT)
+            self._fifo = said.startswith("runc version 1.")
+        return self._fifo
+
+    def _open_fifo(self, fifo: Path) -> bool:
+        """Let the created process go, which waits in its start FIFO: read what it writes. False when that fails."""
+        descriptor = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if select.select([descriptor], [], [], _FIFO_TIMEOUT)[0] and os.read(descriptor, 1):
+                fifo.unlink()
+                return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    # --- end ---------------------------------------------------------------------------------------------------
+
+    def stop(self, id: str, signal: str) -> None:
+        """Send `signal` to the first process and note when; returns at once."""
+        with self._locks[id]:
+            for name, seen in self.live(id):
+                stopped = self._runs / name / "stopped"
+                if not stopped.exists():
+                    replace(stopped, repr(self._clock()))
+                _send(seen.init, signal_number(signal))
+
+    def kill(self, id: str) -> None:
+        """SIGKILL all its processes; returns at once. The end of the first ends all in its PID namespace."""
+        with self._locks[id]:
+            for _, seen in self.live(id):
+                _send(seen.init, signal.SIGKILL)
+
+    def clean(self, id: str) -> None:
+        """Delete the runtime's state and the cgroups of ended runs."""
+        with self._locks[id]:
+            numbers = runs.of_container(self._runs, id)
+            for number in numbers:
+                name = f"{id}-{number}"
+                seen = runs.read(self._runs / name)
+                if seen is None or not runs.lives(seen.init):
+                    self._clean(name, keep=seen is not None and number == numbers[-1])
+
+    def _clean(self, name: str, *, keep: bool) -> None:
+        folder = self._runs / name
+        if self._cgroups.oom_kills(name):
+            (folder / "oom").touch(mode=0o600)
+        if (self._state / name).exists():
+            self._runtime("delete", name)
+        if not keep:
+            shutil.rmtree(folder)
+
+    def _undo(self, name: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            monitor = runs.identify(int((self._runs / name / "conmon.pid").read_text()))
+            if monitor is not None and not (self._runs / name / "exit").exists():
+                _send(monitor, signal.SIGKILL)
+        with contextlib.suppress(HostError):
+            if (self._state / name).exists():
+                self._runtime("delete", "--force", name)
+        shutil.rmtree(self._runs / name, ignore_errors=True)
+
+    def live(self, id: str) -> list[tuple[str, Run]]:
+        """The runs of `id` whose first process lives, by name."""
+        names = [f"{id}-{number}" for number in runs.of_container(self._runs, id)]
+        found = [(name, runs.read(self._runs / name)) for name in names]
+        return [(name, seen) for name, seen in found if seen is not None and runs.lives(seen.init)]
+
+    def _runtime(self, *words: str) -> str:
+        options = ["--systemd-cgroup"] if self._cgroups.driver == "systemd" else []
+        return run([self._settings.runtime, "--root", str(self._state), *options, *words])
+
+    @property
+    def _runs(self) -> Path:
+        return self._settings.run / runs.FOLDER
+
+    @property
+    def _state(self) -> Path:
+        return self._settings.run / runs.STATE
+
+
+def read_counts(folder: Path) -> dict[str, int]:
+    """The last run's number and its two counts, from a container's folder; empty before the first."""
+    try:
+        return {str(name): int(value) for name, value in json.loads((folder / "runs.json").read_text()).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def _created(reader: int, id: str) -> int:
+    """The process that the monitor's runtime created, from its report on the sync pipe."""
+    report = b""
+    deadline = time.monotonic() + _CREATE_TIMEOUT
+    while not report.endswith(b"\n") and len(report) < _LONGEST_REPORT:
+        if not select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise HostError(f"cannot start container {id[:12]}: the runtime did not answer in {_CREATE_TIMEOUT:g} s")
+        part = os.read(reader, 4096)
+        if not part:
+            break
+        report += part
+    return parse_report(report, id)
+
+
+def parse_report(report: bytes, id: str) -> int:
+    """`{"data": pid}`, or `{"data": -1, "message": why}` (conmon's sync pipe)."""
+    try:
+        given = json.loads(report)
+        pid = int(given["data"])
+    except (ValueError, KeyError, TypeError):
+        raise HostError(f"cannot start container {id[:12]}: the monitor gave up without a word") from None
+    if pid <= 0:
+        why = str(given.get("message", f"status {pid}")).strip().splitlines()
+        raise HostError(f"cannot start container {id[:12]}: {why[-1] if why else pid}")
+    return pid
+
+
+def _send(process: Process, number: int) -> None:
+    descriptor = runs.hold(process)
+    if descriptor is None:
+        return
+    try:
+        signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+def _found(program: str) -> str:
+    """conmon executes the runtime without looking it up."""
+    path = shutil.which(program)
+    if path is None:
+        raise HostError(f"cannot run {program}: it is not installed")
+    return path

@@ -1,0 +1,62 @@
+"""The four system calls that Python 3.11 does not offer: mount, umount2, unshare, setns.
+
+Each does one call and raises `OSError` with the kernel's errno; saying what that means for a person is the
+caller's part. ctypes gives up the interpreter's lock during a call, so a slow mount stops no other thread.
+`unshare` and `setns` concern the calling thread only: do that work in a thread made for it, and let it end.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+# <linux/mount.h>
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MS_SLAVE = 0x80000
+MS_SHARED = 0x100000
+
+# Flags of umount2, from <linux/fs.h>
+MNT_DETACH = 0x2
+UMOUNT_NOFOLLOW = 0x8
+
+# <linux/sched.h>
+CLONE_NEWNS = 0x20000
+CLONE_NEWNET = 0x40000000
+
+
+def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2). Empty `fstype` and `data` are passed as NULL, which bind mounts and remounts want."""
+    kind = os.fsencode(fstype) or None
+    options = os.fsencode(data) or None
+    _call(_libc.mount(os.fsencode(source), os.fsencode(target), kind, ctypes.c_ulong(flags), options), target)
+
+
+def umount(target: str, flags: int = 0) -> None:
+    """umount2(2)."""
+    _call(_libc.umount2(os.fsencode(target), ctypes.c_int(flags)), target)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2): give the calling thread namespaces of its own."""
+    _call(_libc.unshare(ctypes.c_int(flags)))
+
+
+def setns(descriptor: int, flags: int = 0) -> None:
+    """setns(2): move the calling thread into the namespace of `descriptor`; `flags` demand a kind."""
+    _call(_libc.setns(ctypes.c_int(descriptor), ctypes.c_int(flags)))
+
+
+def _call(result: Any, path: str | None = None) -> None:
+    if result != 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, os.strerror(errno), path)

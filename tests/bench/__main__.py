@@ -1,0 +1,145 @@
+"""`python -m tests.bench`: measures, prints the tables, writes the samples as JSON. Needs root."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.bench import measures, ours, peers, report, store, workload
+from tests.bench.contender import Contender
+from tests.bench.measures import Crowd, Sample
+
+CONTENDERS: tuple[tuple[type[Contender], tuple[str, ...]], ...] = (
+    (ours.ReconcilerRunc, ("conmon", "runc")),
+    (ours.ReconcilerCrun, ("conmon", "crun")),
+    (ours.ReconcilerOneFile, ("conmon", "crun")),
+    (ours.FloorRunc, ("conmon", "runc")),
+    (ours.FloorCrun, ("conmon", "crun")),
+    (ours.FloorFast, ("conmon", "crun")),
+    (peers.Docker, ("dockerd", "docker")),
+    (peers.Podman, ("podman",)),
+)
+VERSIONS = ("runc", "crun", "conmon", "dockerd", "podman")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--only", default="", help="measures, as T1,T6; T2, T3, T3c, T4, T7 and T8 come together")
+    parser.add_argument("--contenders", default="", help="names or beginnings of names, as reconciler,docker")
+    parser.add_argument("--rounds", type=int, default=10, help="repetitions of T1 and T6; crowds have fewer")
+    parser.add_argument("--sizes", default="10,50,100", help="of the crowds")
+    parser.add_argument("--idle", type=float, default=60.0, help="seconds of idling that are measured, at the largest")
+    parser.add_argument("--quick", action="store_true", help="3 rounds, 10 and 30 containers, 5 s idle")
+    parser.add_argument("--compose", default="", help="a Compose v2 program, where docker does not know the plugin")
+    parser.add_argument("--directory", type=Path, default=Path("/var/tmp"), help="where the loop file lies")
+    parser.add_argument("--output", type=Path, default=Path("bench.json"), help="the samples and medians")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds, options.sizes, options.idle = 3, "10,30", 5.0
+    return options
+
+
+def chosen(prefixes: str) -> Iterator[type[Contender]]:
+    """The contenders that were asked for and whose programs are installed."""
+    wanted = tuple(prefixes.split(",")) if prefixes else ("",)
+    for contender, programs in CONTENDERS:
+        missing = [program for program in programs if shutil.which(program) is None]
+        if contender.name.startswith(wanted) and missing:
+            print(f"without {contender.name}: {', '.join(missing)} not installed", file=sys.stderr)
+        elif contender.name.startswith(wanted):
+            yield contender
+
+
+def scenes(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[Sequence[Contender]], Iterator[Sample]]]]:
+    """What is to be measured, in order."""
+    wanted = set(filter(None, options.only.split(",")))
+    sizes = [int(size) for size in options.sizes.split(",")]
+    if not wanted or "T1" in wanted:
+        yield (
+            "T1",
+            lambda contenders: measures.single(
+                [contender for contender in contenders if not isinstance(contender, ours.ReconcilerOneFile)],
+                options.rounds,
+            ),
+        )
+    if not wanted or "T6" in wanted:
+        yield "T6", lambda contenders: measures.repair(contenders, options.rounds)
+    if not wanted or wanted - {"T1", "T6"}:
+        for size in sizes:
+            rounds = max(2, options.rounds * 5 // size)
+            crowd = Crowd(size, rounds, options.idle if size == max(sizes) else 0.0)
+            yield f"{size} at once", crowd.run
+
+
+def versions() -> dict[str, str]:
+    """The first line of what each program says of itself."""
+    said = {}
+    for program in filter(shutil.which, VERSIONS):
+        text = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+        said[program] = text.partition("\n")[0]
+    return said
+
+
+def run(options: argparse.Namespace) -> tuple[list[Sample], str]:
+    """Start every contender, measure, end them."""
+    samples: list[Sample] = []
+    peers.Docker.compose = [options.compose] if options.compose else peers.find_compose()
+    with ExitStack() as stack:
+        folder, disk = stack.enter_context(store.fresh(options.directory))
+        made = workload.make(folder / "workload")
+        contenders = [kind(folder, made) for kind in chosen(options.contenders)]
+        for contender in contenders:
+            with measures.sparing(contender):
+                stack.enter_context(contender)
+        contenders = [contender for contender in contenders if not contender.failed]
+        time.sleep(2)
+        samples += [measures.pss(contender, 0) for contender in contenders]
+        for title, scene in scenes(options):
+            print(title, end=" ", file=sys.stderr, flush=True)
+            samples += scene(contenders)
+    return samples, disk
+
+
+def main() -> int:
+    """Measure and tell; 1 when a target was missed."""
+    options = parse()
+    if os.geteuid() != 0:
+        print("cannot measure: making namespaces and mounts needs root", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is taken down
+    begin = time.monotonic()
+    samples, disk = run(options)
+    found = report.medians(samples)
+    judged = report.verdicts(found)
+    print(report.table(found))
+    if judged:
+        print("", report.target_table(judged), sep="\n")
+    print(f"\n{time.monotonic() - begin:.0f} s, on {disk};", "; ".join(versions().values()))
+    print("many containers of docker by", " ".join(peers.Docker.compose) or "docker run, 4 at once")
+    document = {
+        "versions": versions(),
+        "store": disk,
+        "medians": [
+            dict(zip(("measure", "contender", "metric", "value"), (*key, value), strict=True))
+            for key, value in found.items()
+        ],
+        "targets": [{**asdict(verdict.target), "ratio": verdict.ratio, "met": verdict.word} for verdict in judged],
+        "samples": [asdict(sample) for sample in samples],
+    }
+    options.output.write_text(json.dumps(document, indent=1) + "\n")
+    return 1 if any(verdict.word == "missed" for verdict in judged) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

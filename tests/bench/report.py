@@ -1,0 +1,160 @@
+"""From samples to tables: medians, ratios to each peer, and the targets. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from tests.bench.measures import Sample
+
+CALM = 0.2  # a repetition in which others used more of the machine tells little about wall time
+ENOUGH = 3  # calm repetitions, so that the others can be left out
+Key = tuple[str, str, str]  # measure, contender, metric
+METRICS = ("wall", "cpu", "bytes")
+TITLES = {
+    "T1": "declared to answering",
+    "T2": "so many declared at once, until all answer",
+    "T3": "PSS of everything but the workload",
+    "T3c": "idle, CPU in a second",
+    "T4": "one more look, with nothing to do",
+    "T6": "kill -9 to answering again",
+    "T7": "no longer declared, until all is gone",
+    "T8": "CPU of the engine's own process for each container",
+}
+PEERS = ("docker", "podman", "floor-runc", "floor-crun", "floor-fast")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A limit for `ours`: as a share of the peer's median, or, without a peer, in seconds."""
+
+    name: str
+    measure: str
+    metric: str
+    ours: str
+    peer: str | None
+    good: float
+    moonshot: float
+
+
+CRUN, RUNC, DOCKER = "reconciler-crun", "reconciler-runc", "docker"
+TARGETS = (
+    Target("T1", "T1", "wall", CRUN, DOCKER, 1 / 4, 1 / 9),
+    Target("T1", "T1", "cpu", CRUN, DOCKER, 1 / 5, 1 / 9),
+    Target("T1r", "T1", "wall", RUNC, DOCKER, 1 / 2, 1 / 3),
+    Target("T2", "T2 100", "wall", CRUN, DOCKER, 1 / 4, 1 / 8),
+    Target("T2", "T2 100", "cpu", CRUN, DOCKER, 1 / 5, 1 / 10),
+    Target("T2r", "T2 100", "wall", RUNC, DOCKER, 1 / 2, 1 / 2.7),
+    Target("T2r", "T2 100", "cpu", RUNC, DOCKER, 1 / 2, 1 / 2.7),
+    Target("T3", "T3 100", "bytes", CRUN, DOCKER, 1 / 8, 1 / 11),
+    Target("T3c", "T3c 100", "cpu", CRUN, DOCKER, 1 / 20, 1 / 100),
+    Target("T4", "T4 100", "cpu", CRUN, DOCKER, 1 / 10, 1 / 40),
+    Target("T4", "T4 100", "wall", CRUN, DOCKER, 1 / 10, 1 / 40),
+    Target("T6", "T6 10", "wall", CRUN, DOCKER, 1 / 5, 1 / 12),
+    Target("T6r", "T6 10", "wall", RUNC, DOCKER, 1 / 2.5, 1 / 4),
+    Target("T7", "T7 100", "wall", CRUN, DOCKER, 1 / 6, 1 / 12),
+    Target("T8", "T8 100", "cpu", CRUN, None, 0.008, 0.004),
+    Target("T8r", "T8 100", "cpu", RUNC, None, 0.008, 0.004),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a target was met; `ratio` is ours to the peer's, or ours in seconds where there is no peer."""
+
+    target: Target
+    ratio: float
+
+    @property
+    def word(self) -> str:
+        """moonshot, good or missed."""
+        if self.ratio <= self.target.moonshot:
+            return "moonshot"
+        return "good" if self.ratio <= self.target.good else "missed"
+
+
+def medians(samples: Iterable[Sample]) -> dict[Key, float]:
+    """One figure for each measure, contender and metric."""
+    grouped: dict[Key, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        grouped[sample.measure, sample.contender, sample.metric].append(sample)
+    return {key: _median(group) for key, group in grouped.items()}
+
+
+def _median(group: list[Sample]) -> float:
+    calm = [sample.value for sample in group if sample.foreign < CALM]
+    chosen = calm if len(calm) >= ENOUGH and group[0].metric == "wall" else [sample.value for sample in group]
+    return median(chosen)
+
+
+def verdicts(found: Mapping[Key, float]) -> list[Verdict]:
+    """Every target for which both sides were measured."""
+    judged = []
+    for target in TARGETS:
+        ours = found.get((target.measure, target.ours, target.metric))
+        theirs = found.get((target.measure, target.peer, target.metric)) if target.peer else 1.0
+        if ours is not None and theirs:
+            judged.append(Verdict(target, ours / theirs))
+    return judged
+
+
+def table(found: Mapping[Key, float]) -> str:
+    """A block for each measure, a line for each contender: medians, and how often they go into each peer's."""
+    blocks: dict[str, dict[str, None]] = defaultdict(dict)
+    for measure, contender, _ in found:
+        blocks[measure][contender] = None
+    ordered = sorted(blocks, key=lambda measure: (measure.split()[0], int((*measure.split(), "1")[1])))
+    return "\n\n".join(_block(found, measure, list(blocks[measure])) for measure in ordered)
+
+
+def _block(found: Mapping[Key, float], measure: str, contenders: list[str]) -> str:
+    metrics = [metric for metric in METRICS if any((measure, name, metric) in found for name in contenders)]
+    peers = [peer for peer in PEERS if peer in contenders]
+    rows = [["", *metrics, *(f"{peer} is" for peer in peers)]]
+    for contender in contenders:
+        values = [_figure(found.get((measure, contender, metric)), metric) for metric in metrics]
+        rows.append([contender, *values, *(_times(found, measure, contender, peer) for peer in peers)])
+    kind, _, size = measure.partition(" ")
+    return f"{kind}, {size or '1'}: {TITLES[kind]}\n{_aligned(rows)}"
+
+
+def _times(found: Mapping[Key, float], measure: str, contender: str, peer: str) -> str:
+    """`wall x / cpu x`, or of bytes: the peer's median over this one's."""
+    said = []
+    for metric in METRICS:
+        ours, theirs = found.get((measure, contender, metric)), found.get((measure, peer, metric))
+        if ours and theirs is not None and contender != peer:
+            said.append(f"{theirs / ours:.3g}x")
+    return " / ".join(said)
+
+
+def _figure(value: float | None, metric: str) -> str:
+    if value is None:
+        return ""
+    if metric == "bytes":
+        return f"{value / 1e6:.1f} MB"
+    return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.2f} ms"
+
+
+def target_table(judged: Iterable[Verdict]) -> str:
+    """One line a target."""
+    rows = [["target", "of", "metric", "ours", "against", "ratio", "good", "moonshot", ""]]
+    for verdict in judged:
+        target = verdict.target
+        limits = [verdict.ratio, target.good, target.moonshot]
+        shown = [_share(limit) if target.peer else f"{limit * 1000:.1f} ms" for limit in limits]
+        peer = target.peer or "(absolute)"
+        rows.append([target.name, target.measure, target.metric, target.ours, peer, *shown, verdict.word])
+    return _aligned(rows)
+
+
+def _share(ratio: float) -> str:
+    return f"1/{1 / ratio:.1f}" if ratio else "0"
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines)

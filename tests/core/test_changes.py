@@ -1,0 +1,80 @@
+"""Events are the difference between two looks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.core.changes import changes
+from reconciler.core.model import Created, Dead, Desired, Exited, Observed, Running, SeenContainer
+from reconciler.core.status import Outcome, Snapshot
+from tests.core.test_plan import NETWORK, host, seen
+from tests.core.worlds import WEB
+
+
+def told(before: Observed, after: Observed) -> list[str]:
+    found = changes(Snapshot(at=1.0, observed=before), Snapshot(at=2.0, observed=after))
+    return [f"{change.kind} {change.name} {change.action} {change.message}".strip() for change in found]
+
+
+def only(entry: SeenContainer) -> Observed:
+    return Observed(containers={entry.id: entry})
+
+
+def test_nothing_happened() -> None:
+    assert told(host(seen()), host(seen())) == []
+
+
+def test_a_life() -> None:
+    dead, created = seen(Dead()), seen(Created(pid=1))
+    running = seen(Running(pid=1, since=5.0))
+    stopping = seen(Running(pid=1, since=5.0, stop_sent=9.0))
+    ended = seen(Exited(code=3, at=9.5, since=5.0))
+    assert told(Observed(), only(dead)) == ["container shop-web-1 created"]
+    assert told(only(dead), only(created)) == []
+    assert told(only(created), only(running)) == ["container shop-web-1 started"]
+    assert told(only(running), only(stopping)) == ["container shop-web-1 stopping"]
+    assert told(only(stopping), only(ended)) == ["container shop-web-1 died exit code 3"]
+    assert told(only(ended), Observed()) == ["container shop-web-1 removed"]
+
+
+def test_what_happened_between_two_looks_is_told_in_order() -> None:
+    assert told(Observed(), only(seen())) == ["container shop-web-1 created", "container shop-web-1 started"]
+
+
+def test_a_restart_between_two_looks_is_a_start() -> None:
+    later = seen(Running(pid=2, since=4500.0))
+    assert told(only(seen()), only(later)) == ["container shop-web-1 started"]
+
+
+def test_out_of_memory_is_told() -> None:
+    killed = seen(Exited(code=137, at=9.0, since=5.0, oom=True))
+    (change,) = changes(Snapshot(at=1.0, observed=only(seen())), Snapshot(at=2.0, observed=only(killed)))
+    assert (change.message, change.attributes) == ("out of memory", (("exitCode", "137"), ("oom", "true")))
+
+
+def test_images_networks_volumes_and_the_table() -> None:
+    full = host(volumes=frozenset({"data"}))
+    assert told(Observed(), full) == [
+        f"image {WEB} pulled",
+        "network shop_default created",
+        "volume data created",
+        "firewall ruleset applied",
+    ]
+    assert told(full, replace(full, ruleset="", networks={})) == [
+        f"network {NETWORK.name} removed",
+        "firewall ruleset lost",
+    ]
+
+
+def test_a_spec_is_held_and_recovers() -> None:
+    fine, held = Snapshot(at=1.0), Snapshot(at=2.0, desired=Desired(held={"shop": "cannot read it"}))
+    assert [(change.action, change.message) for change in changes(fine, held)] == [("held", "cannot read it")]
+    assert [change.action for change in changes(held, fine)] == ["recovered"]
+    assert changes(held, held) == ()
+
+
+def test_a_failure_is_told_once_each_time_it_happens() -> None:
+    once = Snapshot(at=1.0, outcomes={f"image:{WEB}": Outcome(key=f"image:{WEB}", at=1.0, error="cannot", failures=1)})
+    (change,) = changes(Snapshot(at=0.0), once)
+    assert (change.kind, change.name, change.action, change.message) == ("image", WEB, "failed", "cannot")
+    assert changes(once, once) == ()

@@ -1,0 +1,88 @@
+"""From any host, any specs, and with a fifth of all port calls failing, repeated looks reach a fixed point."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.core.model import Desired, Exited, Running
+from reconciler.core.plan import Policy, plan
+from reconciler.core.steps import Plan, Task
+from reconciler.daemon.execute import perform
+from reconciler.errors import HostError
+from tests.core.worlds import disturbances, worlds
+from tests.fakes import FakeHost
+
+POLICY = Policy(address_pool="10.0.0.0/16", network_prefix=24)
+ENOUGH = 120  # looks; with faults each step may need several
+
+
+def converge(host: FakeHost, desired: Desired) -> Plan:
+    """Look and act until nothing is left to do; time passes between looks."""
+    latest = Plan()
+    for _ in range(ENOUGH):
+        latest = plan(desired, host.observe(), host.now, POLICY)
+        assert latest == plan(desired, host.observe(), host.now, POLICY), "the same values gave another plan"
+        assert len({task.key for task in latest.tasks}) == len(latest.tasks), "two tasks for one key"
+        if not latest.tasks and not any(wait.until for wait in latest.waits):
+            return latest
+        for task in latest.tasks:
+            act(task, host)
+        host.obey_stops()
+        host.now += 61.0
+    raise AssertionError(f"no fixed point after {ENOUGH} looks:\n{latest}")
+
+
+def act(task: Task, host: FakeHost) -> None:
+    """What the executor does; but what a host cannot do fails the test."""
+    with contextlib.suppress(HostError):
+        for step in task.steps:
+            perform(step, host.ports(), lambda _: None)
+
+
+def check(host: FakeHost, desired: Desired, end: Plan) -> None:
+    """What must hold at every fixed point."""
+    assert not end.tasks
+    held = set(desired.held)
+    running = {seen.name: seen for seen in host.containers.values() if seen.app not in held}
+    assert set(running) == set(desired.containers)
+    for name, wanted in desired.containers.items():
+        state = running[name].state
+        finished = isinstance(state, Exited) and wanted.restart.policy in ("no", "on-failure")
+        assert isinstance(state, Running) or finished, f"{name} is {state}"
+    assert all(not seen.leftovers for seen in host.containers.values())
+    addresses = [(seen.network, seen.address) for seen in host.containers.values() if seen.address]
+    assert len(addresses) == len(set(addresses))
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_repeated_looks_reach_a_fixed_point(data: st.DataObject) -> None:
+    chance = random.Random(data.draw(st.integers(0, 2**32)))
+    host = FakeHost(fault=lambda: chance.random() < 0.1)  # before and after: a fifth of all calls
+    for _ in range(data.draw(st.integers(1, 4))):
+        wanted = data.draw(worlds())
+        end = converge(host, wanted)
+        if not wanted.held:
+            check(host, wanted, end)
+            assert end.converged
+        data.draw(disturbances)(host)
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_what_is_held_or_unavailable_is_left_alone(data: st.DataObject) -> None:
+    host = FakeHost()
+    first = data.draw(worlds())
+    converge(host, first)
+    before = {id for id, seen in host.containers.items() if isinstance(seen.state, Running)}
+    holds = data.draw(st.booleans())
+    apps = {wanted.app for wanted in first.containers.values()}
+    after = Desired(held=dict.fromkeys(apps, "cannot")) if holds else Desired(unavailable="cannot read the directory")
+    table = host.table
+    converge(host, after)
+    assert before <= {id for id, seen in host.containers.items() if isinstance(seen.state, Running)}
+    assert host.table == table

@@ -1,0 +1,121 @@
+"""Values for planner tests, and Hypothesis strategies for whole hosts and whole sets of specs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import strategies as st
+
+from reconciler.core.model import Container, Desired, Network, Port, Restart, Volume, VolumeMount
+from tests.fakes import FakeHost
+
+WEB = "docker.io/library/web:1"
+DB = "docker.io/library/db:1"
+
+
+def container(app: str = "shop", service: str = "web", replica: int = 1, **changes: object) -> Container:
+    values: dict[str, object] = {
+        "name": f"{app}-{service}-{replica}", "app": app, "service": service, "replica": replica,
+        "spec": f"{app}.yaml", "image": WEB, "network": f"{app}_default", "restart": Restart(policy="always"),
+    }  # fmt: skip
+    return Container(**(values | changes))  # type: ignore[arg-type]
+
+
+def desired(*containers: Container, held: dict[str, str] | None = None, unavailable: str = "") -> Desired:
+    volumes = {
+        mount.volume: Volume(name=mount.volume, app=wanted.app, spec=wanted.spec)
+        for wanted in containers
+        for mount in wanted.mounts
+        if isinstance(mount, VolumeMount)
+    }
+    return Desired(
+        containers={wanted.name: wanted for wanted in containers},
+        networks={
+            wanted.network: Network(name=wanted.network, app=wanted.app, spec=wanted.spec)
+            for wanted in containers
+            if wanted.network
+        },
+        volumes=volumes,
+        held=held or {},
+        unavailable=unavailable,
+    )
+
+
+restarts = st.builds(
+    Restart,
+    policy=st.sampled_from(["no", "always", "on-failure", "unless-stopped"]),
+)
+
+
+@st.composite
+def apps(draw: st.DrawFn, name: str) -> list[Container]:
+    """The containers of one app: up to three services of up to three replicas, some depending on the first."""
+    found: list[Container] = []
+    for index, service in enumerate(draw(st.lists(st.sampled_from(["web", "db", "job"]), unique=True, max_size=3))):
+        ports = (Port(target=80, published=8000 + hash_of(name) + index),) if draw(st.booleans()) else ()
+        mounts = (VolumeMount(volume=f"{name}_data", target="/data"),) if draw(st.booleans()) else ()
+        depends: bool = draw(st.booleans())
+        first = found[0].service if found and depends else ""
+        environment = (("V", draw(st.sampled_from("12"))),)
+        restart = draw(restarts)
+        network = draw(st.sampled_from([f"{name}_default", f"{name}_default", None]))
+        found += [
+            container(
+                name, service, replica, ports=ports, mounts=mounts, environment=environment, restart=restart,
+                image=draw(st.sampled_from([WEB, DB])), network=network, depends_on=(first,) if first else (),
+            )
+            for replica in range(1, draw(st.integers(1, 3)) + 1)
+        ]  # fmt: skip
+    return found
+
+
+def hash_of(name: str) -> int:
+    return ord(name[0]) * 10
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> Desired:
+    """What all specs together mean: up to three apps, one of which may be held."""
+    names = draw(st.lists(st.sampled_from(["a", "b", "c"]), unique=True, max_size=3))
+    held = draw(st.sampled_from(["", "", "a", "c"]))
+    containers = [entry for name in names if name != held for entry in draw(apps(name))]
+    return desired(*containers, held={held: "cannot read it"} if held else None)
+
+
+def _nothing(_: FakeHost) -> None:
+    return
+
+
+def _crash(host: FakeHost) -> None:
+    for index, id in enumerate(list(host.containers)):
+        host.end(id, (0, 1, 137)[index % 3])
+
+
+def _flush(host: FakeHost) -> None:
+    host.table = ""
+
+
+def _unbridge(host: FakeHost) -> None:
+    for name in sorted(host.bridges)[:1]:
+        del host.bridges[name]
+
+
+def _unlink(host: FakeHost) -> None:
+    for id in sorted(host.attached)[:1]:
+        del host.attached[id]
+
+
+def _forget_images(host: FakeHost) -> None:
+    host.seen_images.clear()
+
+
+def _remove(host: FakeHost) -> None:
+    for id in sorted(host.containers)[:1]:
+        host.attached.pop(id, None)
+        del host.containers[id]
+
+
+disturbances: st.SearchStrategy[Callable[[FakeHost], None]] = st.sampled_from(
+    [_nothing, FakeHost.reboot, _crash, _flush, _unbridge, _unlink, _forget_images, _remove]
+)
+"""Something happens to the host that nobody declared."""

@@ -1,0 +1,269 @@
+"""The whole pipeline on a host in memory: specs in, containers out, and nothing lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import pytest
+
+from reconciler.core.document import Document
+from reconciler.core.model import Exited, Observed, Running
+from reconciler.core.plan import Policy
+from reconciler.core.status import Host, Snapshot
+from reconciler.daemon.events import Events
+from reconciler.daemon.loop import Loop, Specs, Surroundings, until_settled
+from reconciler.daemon.queue import Queue, Retries
+from reconciler.errors import SpecError
+from reconciler.ports import Progress
+from reconciler.spec.parse import parse
+from tests.fakes import FakeHost
+
+SHOP = """
+services:
+  web:
+    image: web:1
+    ports: ["8080:80"]
+    restart: always
+    deploy: {replicas: 2}
+  db:
+    image: db:1
+    restart: always
+    volumes: ["data:/data"]
+volumes: {data: {}}
+"""
+BLOG = "services: {blog: {image: 'web:1', restart: always}}\n"
+
+
+class Inline(Executor):
+    """Does the work in the caller's thread, so that a test knows when it is done."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+class Machine:
+    """A loop over a fake host; `texts` is its spec directory."""
+
+    def __init__(self, fault: Callable[[], bool] = lambda: False) -> None:
+        self.host = FakeHost(fault)
+        self.texts: dict[str, str] = {}
+        self.unavailable = ""
+        self.shown: list[Progress] = []
+        self.parsed: list[str] = []
+        self.queue = Queue()
+        self.events = Events(Snapshot(at=0.0))
+        self.loop = self.start()
+
+    def start(self) -> Loop:
+        """A daemon that knows nothing yet."""
+        return Loop(
+            Surroundings(
+                load=self.load,
+                observe=self.observe,
+                ports=self.host.ports(),
+                queue=self.queue,
+                retries=Retries(lambda: 0.0),
+                events=self.events,
+                workers=Inline(),
+                pulls=Inline(),
+                policy=Policy(),
+                host=Host(),
+                resync=3600.0,
+                doorbells={},
+                monitors=dict,
+                anticipate=lambda: None,
+                show=self.shown.append,
+                clock=self.clock,
+            )
+        )
+
+    def clock(self) -> float:
+        """Time passes as it is asked for, so that every wait ends."""
+        self.host.now += 0.5
+        return self.host.now
+
+    def observe(self, names: frozenset[str]) -> Observed:
+        self.host.obey_stops()
+        return self.host.observe()
+
+    def load(self) -> Specs:
+        self.parsed.append("once")
+        return Specs({name: self.read(name) for name in self.texts}, self.unavailable)
+
+    def read(self, name: str) -> Document | SpecError:
+        try:
+            return parse(name, self.texts[name].encode(), _no_files)
+        except SpecError as error:
+            return error
+
+    def settle(self) -> Loop:
+        self.loop.run(until_settled)
+        return self.loop
+
+    @property
+    def running(self) -> dict[str, str]:
+        """Name -> id of what runs."""
+        return {seen.name: id for id, seen in self.host.containers.items() if isinstance(seen.state, Running)}
+
+
+def _no_files(name: str) -> bytes:
+    raise FileNotFoundError(name)
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    machine = Machine()
+    yield machine
+    machine.queue.close()
+
+
+def test_specs_become_running_containers(machine: Machine) -> None:
+    machine.texts = {"shop.yaml": SHOP}
+    assert machine.settle().plan.converged
+    assert set(machine.running) == {"shop-web-1", "shop-web-2", "shop-db-1"}
+    assert machine.host.folders == {"shop_data"}
+    assert "8080" in machine.host.table
+
+
+def test_a_second_run_does_nothing(machine: Machine) -> None:
+    machine.texts = {"shop.yaml": SHOP}
+    machine.settle()
+    calls = list(machine.host.calls)
+    assert machine.settle().plan.converged
+    assert machine.host.calls == calls
+
+
+def test_a_new_daemon_touches_nothing_that_is_as_it_should_be(machine: Machine) -> None:
+    machine.texts = {"shop.yaml": SHOP}
+    machine.settle()
+    before, calls = machine.running, list(machine.host.calls)
+    machine.loop = machine.start()
+    assert machine.settle().plan.converged
+    assert (machine.running, machine.host.calls) == (before, calls)
+
+
+def test_only_what_changed_is_replaced(machine: Machine) -> None:
+    machine.texts = {"shop.yaml": SHOP}
+    machine.settle()
+    before = machine.running
+    machine.texts = {"shop.yaml": SHOP.replace("image: db:1", "image: db:2")}
+    assert machine.settle().plan.converged
+    assert {name for name, id in machine.running.items() if before[name] != id} == {"shop-db-1"}
+
+
+def test_a_removed_spec_leaves_nothing_but_its_volume(machine: Machine) -> None:
+    machine.texts = {"shop.yaml": SHOP}
+    machine.settle()
+    machine.texts = {}
+    assert machine.settle().plan.converged
+    assert not machine.host.containers
+    assert not machine.host.bridges
+    assert not machine.host.table
+    assert machine.host.folders == {"shop_data"}
+
+
+def test_a_broken_spec_holds_its_app_and_no_other(machine: Machine) -> None:
+    machine.texts = {"shop.yaml": SHOP}
+    machine.settle()
+    before = machine.running
+    machine.texts = {"shop.yaml": "services: [", "blog.yaml": BLOG}
+    loop = machine.settle()
+    assert not loop.plan.converged
+    assert "shop.yaml:" in str(loop.plan.waits[0])
+    assert machine.running.items() > before.items()
+    assert "blog-blog-1" in machine.running
+    assert "8080" in machine.host.table
+
+
+def test_a_held_container_that_dies_is_restarted(machine: Machine) -> None:
+    machine.texts = {"shop.yaml": SHOP}
+    machine.settle()
+    machine.texts = {"shop.yaml": "services: ["}
+    machine.host.end(machine.running["shop-db-1"], 137)
+    machine.settle()
+    assert "shop-db-1" in machine.running
+
+
+def test_a_directory_that_is_gone_removes_nothing(machine: Machine) -> None:
+    machine.texts = {"shop.yaml": SHOP}
+    machine.settle()
+    before = machine.running
+    machine.loop = machine.start()
+    machine.texts, machine.unavailable = {}, "cannot read the specs: no such directory"
+    assert not machine.settle().plan.converged
+    assert machine.running == before
+
+
+def test_a_directory_that_is_empty_for_a_moment_removes_nothing(machine: Machine) -> None:
+    machine.texts = {"shop.yaml": SHOP}
+    machine.settle()
+    before, texts = machine.running, machine.texts
+    machine.texts = {}
+    machine.host.now -= 0.5  # the next question for the time is answered as the last one
+    machine.loop.look(frozenset({"specs"}))
+    machine.texts = texts
+    assert machine.settle().plan.converged
+    assert machine.running == before
+
+
+def test_a_crash_is_restarted_and_told(machine: Machine) -> None:
+    machine.texts = {"shop.yaml": SHOP}
+    machine.settle()
+    machine.host.end(machine.running["shop-db-1"], 137)
+    assert machine.settle().plan.converged
+    (died,) = [event for event in machine.events.events(0) if event.action == "died"]
+    assert (died.name, died.message) == ("shop-db-1", "exit code 137")
+
+
+def test_a_reboot_brings_everything_back(machine: Machine) -> None:
+    machine.texts = {"shop.yaml": SHOP}
+    machine.settle()
+    before = {seen.name: (id, seen.address) for id, seen in machine.host.containers.items()}
+    machine.host.reboot()
+    machine.loop = machine.start()
+    assert machine.settle().plan.converged
+    assert {seen.name: (id, seen.address) for id, seen in machine.host.containers.items()} == before
+
+
+def test_a_failing_step_is_told_retried_and_forgotten() -> None:
+    failures = iter([True] * 3)
+    machine = Machine(fault=lambda: next(failures, False))
+    machine.texts = {"blog.yaml": BLOG}
+    machine.settle()
+    machine.host.now += 600
+    assert machine.settle().plan.converged
+    assert any(event.action == "failed" for event in machine.events.events(0))
+    assert not machine.events.current().outcomes
+    machine.queue.close()
+
+
+def test_specs_are_read_only_when_something_rang_for_them(machine: Machine) -> None:
+    machine.texts = {"blog.yaml": BLOG}
+    machine.settle()
+    count = len(machine.parsed)
+    machine.loop.look(frozenset({"container:x"}))
+    assert len(machine.parsed) == count
+    machine.loop.look(frozenset({"specs"}))
+    assert len(machine.parsed) == count + 1
+
+
+def test_the_snapshot_is_what_was_decided(machine: Machine) -> None:
+    machine.texts = {"blog.yaml": BLOG}
+    machine.settle()
+    snapshot = machine.events.current()
+    assert snapshot.plan is machine.loop.plan
+    assert set(snapshot.desired.containers) == {"blog-blog-1"}
+    assert not snapshot.busy
+
+
+def test_a_job_that_ended_is_left_to_rest(machine: Machine) -> None:
+    machine.texts = {"job.yaml": "services: {job: {image: 'web:1'}}\n"}
+    machine.settle()
+    machine.host.end(machine.running["job-job-1"], 0)
+    assert machine.settle().plan.converged
+    (seen,) = machine.host.containers.values()
+    assert isinstance(seen.state, Exited)

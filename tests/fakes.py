@@ -1,0 +1,233 @@
+"""One host in memory behind all ports, and it obeys the host's laws.
+
+Doing what a real host refuses (creating twice, starting what is not mounted, removing a bridge in use) raises
+`IllegalCallError`, which no code may ever cause; a call that fails by chance raises `HostError`,
+before or after its effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from reconciler.core.model import (
+    Container,
+    Dead,
+    Exited,
+    ImageConfig,
+    Network,
+    Observed,
+    Running,
+    SeenContainer,
+    SeenImage,
+    SeenNetwork,
+    Volume,
+    digest,
+)
+from reconciler.errors import HostError
+from reconciler.ports import Ports, Report
+
+
+class IllegalCallError(AssertionError):
+    """Something was asked that a host cannot do."""
+
+
+def image(reference: str, version: int = 1) -> SeenImage:
+    """What a registry of the tests answers for `reference`."""
+    return SeenImage(
+        reference=reference,
+        digest=f"sha256:{digest(f'{reference} {version}')}",
+        id="sha256:0",
+        layers=(),
+        config=ImageConfig(),
+    )
+
+
+class FakeHost:
+    """All ports and the observer over one host in memory. `fault()` says before and after each call if it fails."""
+
+    def __init__(self, fault: Callable[[], bool] = lambda: False) -> None:
+        self.fault = fault
+        self.now = 1000.0
+        self.seen_images: dict[str, SeenImage] = {}
+        self.bridges: dict[str, SeenNetwork] = {}
+        self.folders: set[str] = set()
+        self.containers: dict[str, SeenContainer] = {}
+        self.attached: dict[str, str] = {}  # container id -> bridge
+        self.table = ""
+        self.calls: list[str] = []
+
+    def ports(self) -> Ports:
+        return Ports(
+            images=self,
+            bundles=_Bundles(self),
+            runtime=self,
+            networks=_Networks(self),
+            firewall=_Firewall(self),
+            volumes=_Volumes(self),
+        )
+
+    def observe(self) -> Observed:
+        return Observed(
+            images=dict(self.seen_images),
+            networks=dict(self.bridges),
+            volumes=frozenset(self.folders),
+            containers={id: replace(seen, connected=self.connected(seen)) for id, seen in self.containers.items()},
+            ruleset=digest(self.table) if self.table else "",
+        )
+
+    def connected(self, seen: SeenContainer) -> bool:
+        bridges = {network.bridge for network in self.bridges.values()}
+        return seen.network is None or self.attached.get(seen.id) in bridges
+
+    def call(self, name: str, act: Callable[[], object]) -> None:
+        """Every port call passes here."""
+        self.calls.append(name)
+        if self.fault():
+            raise HostError(f"cannot {name}: injected before")
+        act()
+        if self.fault():
+            raise HostError(f"cannot {name}: injected after")
+
+    def get(self, id: str) -> SeenContainer:
+        if id not in self.containers:
+            raise IllegalCallError(f"no container {id[:12]}")
+        return self.containers[id]
+
+    def put(self, id: str, **changes: object) -> None:
+        self.containers[id] = replace(self.get(id), **changes)  # type: ignore[arg-type]
+
+    # --- Images and Runtime ---
+
+    def pull(self, reference: str, report: Report) -> None:
+        self.call(f"pull {reference}", lambda: self.seen_images.update({reference: image(reference)}))
+
+    def start(self, id: str, restarts: int, failures: int) -> None:
+        seen = self.get(id)
+        if isinstance(seen.state, Running) or not seen.mounted or not self.connected(seen):
+            raise IllegalCallError(f"start of {seen.name} in state {seen.state}")
+        left = (*seen.leftovers, "run") if isinstance(seen.state, Exited) else seen.leftovers
+        running = Running(pid=1, since=self.now)
+        self.call(
+            f"start {seen.name}",
+            lambda: self.put(id, state=running, restarts=restarts, failures=failures, leftovers=left),
+        )
+
+    def stop(self, id: str, signal: str) -> None:
+        seen = self.get(id)
+        if not isinstance(seen.state, Running):
+            raise IllegalCallError(f"stop of {seen.name}, which does not run")
+        stopping = replace(seen.state, stop_sent=self.now)
+        self.call(f"stop {seen.name}", lambda: self.put(id, state=stopping))
+
+    def kill(self, id: str) -> None:
+        seen = self.get(id)
+        self.call(f"kill {seen.name}", lambda: self.end(id, 137))
+
+    def clean(self, id: str) -> None:
+        self.call(f"clean {self.get(id).name}", lambda: self.put(id, leftovers=()))
+
+    # --- what happens to a host ---
+
+    def end(self, id: str, code: int) -> None:
+        """The container's first process ends."""
+        state = self.get(id).state
+        since, stopped = (state.since, state.stop_sent is not None) if isinstance(state, Running) else (self.now, False)
+        self.put(id, state=Exited(code=code, at=self.now, since=since, stopped=stopped))
+
+    def obey_stops(self) -> None:
+        """Every container that was asked to stop does."""
+        for id, seen in list(self.containers.items()):
+            if isinstance(seen.state, Running) and seen.state.stop_sent is not None:
+                self.end(id, 143)
+
+    def reboot(self) -> None:
+        """Everything in memory is gone; files stay."""
+        self.bridges.clear()
+        self.attached.clear()
+        self.table = ""
+        for id in self.containers:
+            self.put(id, state=Dead(), mounted=False, leftovers=())
+
+
+class _Bundles:
+    def __init__(self, host: FakeHost) -> None:
+        self.host = host
+
+    def create(self, id: str, container: Container, revision: str, image: SeenImage, address: str) -> None:
+        host = self.host
+        if id in host.containers or container.image not in host.seen_images:
+            raise IllegalCallError(f"create of {container.name}")
+        if address and any(
+            seen.address == address and seen.network == container.network for seen in host.containers.values()
+        ):
+            raise IllegalCallError(f"address {address} is given twice")
+        seen = SeenContainer(
+            id=id, name=container.name, app=container.app, service=container.service, replica=container.replica,
+            spec=container.spec, revision=revision, image=container.image, image_digest=image.digest,
+            network=container.network, address=address, stop_signal=container.stop_signal or "SIGTERM",
+            stop_grace_period=container.stop_grace_period, state=Dead(), created_at=host.now,
+            ports=container.ports, restart=container.restart,
+        )  # fmt: skip
+        host.call(f"create {container.name}", lambda: host.containers.update({id: seen}))
+
+    def mount(self, id: str) -> None:
+        self.host.call(f"mount {self.host.get(id).name}", lambda: self.host.put(id, mounted=True))
+
+    def remove(self, id: str) -> None:
+        seen = self.host.containers.get(id)
+        if seen is None:
+            return
+        if isinstance(seen.state, Running) or id in self.host.attached:
+            raise IllegalCallError(f"remove of {seen.name} in state {seen.state}")
+        self.host.call(f"remove {seen.name}", lambda: self.host.containers.pop(id))
+
+    def rotate_log(self, id: str) -> None:
+        self.host.call("rotate", lambda: self.host.put(id, log_bytes=0))
+
+
+class _Networks:
+    def __init__(self, host: FakeHost) -> None:
+        self.host = host
+
+    def create(self, network: Network, bridge: str, subnet: str) -> None:
+        if any(seen.subnet == subnet and seen.name != network.name for seen in self.host.bridges.values()):
+            raise IllegalCallError(f"subnet {subnet} is given twice")
+        made = SeenNetwork(name=network.name, app=network.app, spec=network.spec, bridge=bridge, subnet=subnet)
+        self.host.call(f"network {network.name}", lambda: self.host.bridges.update({network.name: made}))
+
+    def remove(self, name: str, bridge: str) -> None:
+        if bridge in self.host.attached.values():
+            raise IllegalCallError(f"removal of {name}, which is in use")
+        self.host.call(f"remove network {name}", lambda: self.host.bridges.pop(name, None))
+
+    def connect(self, id: str, bridge: str, address: str, subnet: str) -> None:
+        self.host.get(id)
+        if bridge and bridge not in {seen.bridge for seen in self.host.bridges.values()}:
+            raise HostError(f"cannot connect to {bridge}: no such bridge")
+        if bridge:
+            self.host.call("connect", lambda: self.host.attached.update({id: bridge}))
+
+    def disconnect(self, id: str) -> None:
+        self.host.call("disconnect", lambda: self.host.attached.pop(id, None))
+
+
+class _Firewall:
+    def __init__(self, host: FakeHost) -> None:
+        self.host = host
+
+    def apply(self, text: str) -> None:
+        self.host.call("apply", lambda: setattr(self.host, "table", text))
+
+    def remove(self) -> None:
+        self.host.call("remove table", lambda: setattr(self.host, "table", ""))
+
+
+class _Volumes:
+    def __init__(self, host: FakeHost) -> None:
+        self.host = host
+
+    def create(self, volume: Volume) -> None:
+        if volume.external:
+            raise IllegalCallError(f"an external volume is made: {volume.name}")
+        self.host.call(f"volume {volume.name}", lambda: self.host.folders.add(volume.name))

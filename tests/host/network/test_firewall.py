@@ -1,0 +1,183 @@
+"""The table in the kernel: applied, noticed when changed, remembered by the next daemon."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from reconciler.core.model import digest
+from reconciler.core.ruleset import Published, render
+from reconciler.errors import HostError
+from reconciler.host import firewall
+from reconciler.host.firewall import Nftables
+from reconciler.host.netlink import NETFILTER, Netlink, drain, open_rules_doorbell
+from reconciler.host.nftables import fingerprint, generation
+from tests.core.test_ruleset import BRIDGES, NETWORKS, PORTS, PUBLISHED
+from tests.host.network.conftest import World, nft
+
+pytestmark = pytest.mark.root
+
+TEXT = render("test", NETWORKS, PUBLISHED)
+
+
+def now() -> int:
+    with Netlink(NETFILTER) as kernel:
+        return generation(kernel)
+
+
+def test_a_look_says_which_text_is_in_force(world: World) -> None:
+    assert world.firewall.look() == ""
+    world.firewall.apply(TEXT)
+    assert world.firewall.look() == digest(TEXT)
+    other = render("test", [], [])
+    world.firewall.apply(other)
+    assert world.firewall.look() == digest(other)
+    assert nft("list", "tables").split() == ["table", "inet", "test"]
+
+
+def test_the_table_is_replaced_whole(world: World) -> None:
+    world.firewall.apply(TEXT)
+    nft("add", "rule", "inet", "test", "inward", "accept")
+    nft("add", "chain", "inet", "test", "foreign")
+    world.firewall.apply(render("test", NETWORKS, []))
+    listing = nft("list", "table", "inet", "test")
+    assert "foreign" not in listing
+    assert "10.192.3.2" not in listing
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "flush ruleset",
+        "delete table inet test",
+        "flush table inet test",
+        "add rule inet test inward accept",
+        "insert rule inet test spoofed accept",
+        "add chain inet test foreign",
+        'delete element inet test bridges { "rc-aaaaaaaaaaaa" }',
+        "add element inet test single { tcp . 1 : 10.0.0.1 . 1 }",
+        "delete element inet test single { tcp . 8080 }",
+        "flush chain inet test tcp_8081",
+        "add set inet test mine { type ipv4_addr; }",
+        "add chain inet test forward { policy drop; }",
+    ],
+)
+def test_every_change_of_our_table_is_noticed(world: World, change: str) -> None:
+    world.firewall.apply(TEXT)
+    assert world.firewall.look() == digest(TEXT)
+    with open_rules_doorbell() as bell:
+        nft(change)
+        assert drain(bell)
+    assert world.firewall.look() == ""
+    assert Nftables(world.settings).look() == ""
+    world.firewall.apply(TEXT)
+    assert world.firewall.look() == digest(TEXT)
+
+
+def test_the_same_table_put_back_by_somebody_is_as_good(world: World) -> None:
+    world.firewall.apply(TEXT)
+    nft("flush", "ruleset")
+    assert world.firewall.look() == ""
+    nft("-f", "-", input=TEXT)
+    assert world.firewall.look() == digest(TEXT)
+
+
+def test_what_others_do_in_their_tables_is_no_matter(world: World) -> None:
+    world.firewall.apply(TEXT)
+    before = now()
+    nft("add", "table", "ip", "other")
+    assert now() == before + 1
+    assert world.firewall.look() == digest(TEXT)
+
+
+def test_a_look_at_an_unchanged_generation_asks_for_nothing_else(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.firewall.apply(TEXT)
+    nft("add", "table", "ip", "other")
+    assert world.firewall.look() == digest(TEXT)
+    monkeypatch.delattr(firewall, "run")
+    monkeypatch.delattr(firewall, "fingerprint")
+    assert world.firewall.look() == digest(TEXT)
+
+
+def test_the_next_daemon_finds_the_table_as_it_was_left(world: World) -> None:
+    world.firewall.apply(TEXT)
+    before = now()
+    later = Nftables(world.settings)
+    assert later.look() == digest(TEXT)
+    assert now() == before, "and did not touch it"
+
+
+def test_a_record_of_before_the_reboot_is_not_believed(world: World) -> None:
+    world.firewall.apply(TEXT)
+    nft("flush", "ruleset")
+    record = world.settings.run / "firewall.json"
+    kept = json.loads(record.read_text())
+    record.write_text(json.dumps(kept | {"generation": now()}))
+    assert Nftables(world.settings).look() == ""
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "7", '{"text": 1}', "\0"])
+def test_a_damaged_record_means_looking_anew(world: World, content: str) -> None:
+    world.firewall.apply(TEXT)
+    (world.settings.run / "firewall.json").write_text(content)
+    later = Nftables(world.settings)
+    assert later.look() == ""
+    later.apply(TEXT)
+    assert later.look() == digest(TEXT)
+
+
+def test_a_change_in_the_same_moment_leads_to_another_try(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(argv: list[str], *, input: str) -> str:
+        nft("-f", "-", input=input)
+        return nft("add", "rule", "inet", "test", "inward", "accept")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(firewall, "run", interrupted)
+        world.firewall.apply(TEXT)
+    assert world.firewall.look() == ""
+    world.firewall.apply(TEXT)
+    assert world.firewall.look() == digest(TEXT)
+
+
+def test_a_refused_text_changes_nothing_and_is_a_sentence(world: World) -> None:
+    world.firewall.apply(TEXT)
+    before = nft("list", "ruleset")
+    with pytest.raises(HostError, match=r"^cannot run nft"):
+        world.firewall.apply(TEXT.replace("drop", "dorp"))
+    assert nft("list", "ruleset") == before
+
+
+def test_a_record_that_cannot_be_written_is_a_sentence_and_changes_nothing(world: World) -> None:
+    (world.settings.run / "firewall.part").mkdir()
+    with pytest.raises(HostError, match=r"^cannot remember the ruleset in .*firewall.json: Is a directory"):
+        world.firewall.apply(TEXT)
+    assert nft("list", "tables") == ""
+
+
+def test_removing_takes_the_table_only_and_may_be_repeated(world: World) -> None:
+    nft("add", "table", "ip", "other")
+    world.firewall.apply(TEXT)
+    world.firewall.remove()
+    world.firewall.remove()
+    assert nft("list", "tables").split() == ["table", "ip", "other"]
+    assert world.firewall.look() == ""
+
+
+def test_the_fingerprint_of_a_large_table_does_not_depend_on_hashes(world: World) -> None:
+    many = [Published(port=port, targets=(("10.192.3.2", 80),)) for port in range(1000, 1400)]
+    world.firewall.apply(render("test", NETWORKS, many))
+    with Netlink(NETFILTER) as kernel:
+        first = fingerprint(kernel, "test")
+        assert first
+        assert {fingerprint(kernel, "test") for _ in range(3)} == {first}
+        nft("delete", "element", "inet", "test", "single", "{ tcp . 1200 }")
+        assert fingerprint(kernel, "test") != first
+        assert fingerprint(kernel, "absent") == ""
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(BRIDGES, PORTS)
+def test_the_kernel_takes_every_table(namespace: None, networks: list[tuple[str, str]], ports: list[Published]) -> None:
+    nft("-c", "-f", "-", input=render("test", networks, ports))

@@ -1,0 +1,116 @@
+"""Control groups of both kinds, on trees made by hand, and on this host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.host.cgroups import Cgroups, Usage, detect, remove_empty
+
+
+def _v1(root: Path) -> Cgroups:
+    for name in ("memory", "pids", "cpuacct", "systemd", "cpu"):
+        (root / name).mkdir()
+    return detect("ours", root=root)
+
+
+def _v2(root: Path, driver: str = "cgroupfs") -> Cgroups:
+    (root / "cgroup.controllers").write_text("cpu memory pids")
+    return detect("ours", driver, root)
+
+
+def test_detection(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one, two = detect("x", root=tmp_path / "one"), _v2(tmp_path / "two")
+    assert (one.unified, one.driver) == (False, "cgroupfs")
+    assert (two.unified, two.driver) == (True, "cgroupfs")
+    assert detect("x", "systemd", tmp_path / "one").driver == "systemd"
+
+
+def test_paths_of_both_drivers(tmp_path: Path) -> None:
+    plain, managed = _v2(tmp_path), _v2(tmp_path, "systemd")
+    assert plain.path("c-1") == "/ours/c-1"
+    assert plain.folder("c-1", "memory") == tmp_path / "ours/c-1"
+    assert managed.path("c-1") == "ours.slice:ours:c-1"
+    assert managed.folder("c-1", "memory") == tmp_path / "ours.slice/ours-c-1.scope"
+
+
+def test_a_dash_in_a_slice_is_a_level(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("")
+    managed = detect("ours-demo", "systemd", tmp_path)
+    assert managed.path("c-1") == "ours-demo.slice:ours-demo:c-1"
+    assert managed.folder("c-1", "") == tmp_path / "ours.slice/ours-demo.slice/ours-demo-c-1.scope"
+
+
+def test_kills_for_want_of_memory(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one, two = _v1(tmp_path / "one"), _v2(tmp_path / "two")
+    assert one.oom_kills("c-1") == two.oom_kills("c-1") == 0
+    for cgroups, file, text in (
+        (one, "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
+        (two, "memory.events", "low 0\nhigh 0\nmax 9\noom 1\noom_kill 3\noom_group_kill 0\n"),
+    ):
+        cgroups.folder("c-1", "memory").mkdir(parents=True)
+        (cgroups.folder("c-1", "memory") / file).write_text(text)
+    assert (one.oom_kills("c-1"), two.oom_kills("c-1")) == (2, 3)
+
+
+def test_usage(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one, two = _v1(tmp_path / "one"), _v2(tmp_path / "two")
+    assert one.usage("c-1") is two.usage("c-1") is None
+    for controller, file, text in (
+        ("memory", "memory.usage_in_bytes", "4096\n"),
+        ("cpuacct", "cpuacct.usage", "1500000000\n"),
+        ("pids", "pids.current", "3\n"),
+    ):
+        one.folder("c-1", controller).mkdir(parents=True)
+        (one.folder("c-1", controller) / file).write_text(text)
+    folder = two.folder("c-1", "")
+    folder.mkdir(parents=True)
+    (folder / "memory.current").write_text("4096\n")
+    (folder / "cpu.stat").write_text("usage_usec 1500000\nuser_usec 1\n")
+    (folder / "pids.current").write_text("3\n")
+    assert one.usage("c-1") == two.usage("c-1") == Usage(4096, 1.5, 3)
+
+
+def test_monitors_are_moved_away(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one, two = _v1(tmp_path / "one"), _v2(tmp_path / "two")
+    one.adopt_monitor(77)
+    two.adopt_monitor(77)
+    assert (tmp_path / "one/memory/ours/monitors/cgroup.procs").read_text() == "77"
+    assert (tmp_path / "two/ours/monitors/cgroup.procs").read_text() == "77"
+
+
+def test_empty_groups_are_removed_and_others_are_not(tmp_path: Path) -> None:
+    for name in ("pids/ours/monitors", "memory/ours/monitors", "memory/ours/c-1", "pids/theirs"):
+        (tmp_path / name).mkdir(parents=True)
+    remove_empty(tmp_path, "ours")
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        "memory",
+        "memory/ours",
+        "memory/ours/c-1",
+        "pids",
+        "pids/theirs",
+    ]
+
+
+def test_swap_limits(tmp_path: Path) -> None:
+    cgroups = _v2(tmp_path)
+    assert not cgroups.swap_limits()
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "memory.swap.max").write_text("max")
+    assert cgroups.swap_limits()
+
+
+@pytest.mark.root
+def test_freshening_moves_nothing() -> None:
+    before = Path("/proc/self/cgroup").read_text()
+    detect("ours").freshen()
+    assert Path("/proc/self/cgroup").read_text() == before
