@@ -94,7 +94,7 @@ class _Fetch:
         self._limits = limits
         self._source = source
         self._reference = reference
-        self._unpacker = Unpacker(limits, SECONDS)
+        self._unpacker = Unpacker(reference, limits, SECONDS)
         self._folders: list[Path] = []
 
     def run(self, image: Resolved, report: Report) -> list[str]:
@@ -124,7 +124,10 @@ class _Fetch:
             blob, folder / "diff", lambda sink: self._source.send(blob, sink, self._counter.advance)
         )
         if found.diff != diff:
-            raise HostError(f"cannot unpack layer {blob.digest}: it has the diffID {found.diff} instead of {diff}")
+            raise HostError(
+                f"cannot unpack layer {blob.digest[:19]} of {self._reference}: "
+                f"it has the diffID {found.diff} instead of {diff}"
+            )
         return folder, found
 
     def _commit_all(self, image: Resolved, coming: dict[str, Future[Extracted]]) -> list[str]:
@@ -164,7 +167,7 @@ class _Fetch:
 
     def _again(self, blob: Descriptor, diff: str) -> Extracted:
         """A layer that is here, but took its folders' owners from other layers than those of this image."""
-        with Unpacker(self._limits, SECONDS) as self._unpacker:
+        with Unpacker(self._reference, self._limits, SECONDS) as self._unpacker:
             return self._extract(blob, diff, "layer over other ones")
 
 

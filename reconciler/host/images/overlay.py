@@ -33,6 +33,7 @@ class Limits:
     """What one layer may hold; no real image meets them."""
 
     entries: int = 2_000_000
+    implied: int = 50_000  # folders without an entry of their own
     size: int = 64 << 30  # bytes, unpacked
     ratio: int = 250  # unpacked to compressed, looked at from `ratio_from` bytes on
     ratio_from: int = 256 << 20
@@ -61,7 +62,8 @@ def escape(name: bytes) -> str:
 class Tree:
     """One layer while it is written. `finish` says what else the layer needs from those below."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self.implied: set[bytes] = set()
         self.dropped: set[bytes] = set()
         self.opaque_root = False
@@ -271,17 +273,21 @@ class Tree:
         try:
             mode = os.lstat(name).st_mode
         except FileNotFoundError:
-            os.mkdir(name, 0o755)
-            self.implied.add(name)
+            self._imply(name)
             return None
         if stat.S_ISLNK(mode):
             return os.readlink(name)
         if not stat.S_ISDIR(mode):
             os.unlink(name)
-            os.mkdir(name, 0o755)
-            self.implied.add(name)
+            self._imply(name)
             self._hide_lower(name)
         return None
+
+    def _imply(self, name: bytes) -> None:
+        os.mkdir(name, 0o755)
+        self.implied.add(name)
+        if len(self.implied) > self._limits.implied:
+            raise LayerError(f"more than {self._limits.implied} folders have no entry of their own")
 
     # --- replacing and attributes ----------------------------------------------------------------------------------
 

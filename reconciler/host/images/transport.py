@@ -10,10 +10,10 @@ import email.utils
 import http.client
 import ipaddress
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TypeVar
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -104,8 +104,8 @@ def parse_retry_after(text: str, now: float) -> float | None:
 
 def redirected(url: str, location: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """Where to go on and with which headers: nothing secret goes to another scheme, host or port."""
-    target = urljoin(url, location)
     try:
+        target = urljoin(url, location)
         old, new = urlsplit(url), urlsplit(target)
         same = _origin(old) == _origin(new)
     except ValueError:
@@ -150,23 +150,23 @@ class Transport:
         self._unverified.verify_mode = ssl.CERT_NONE
         self._clients = {context: _client(context) for context in (self._verified, self._unverified)}
         self._bases: dict[str, str] = {}
-        self._lock = threading.Lock()
 
     def base(self, host: str) -> str:
         """`https://host`, or `http://host` for one that may be insecure and does not speak TLS."""
         if host not in self._insecure and not is_loopback(host):
             return f"https://{host}"
-        with self._lock:
-            if host not in self._bases:
-                self._bases[host] = self._probe(host)
-            return self._bases[host]
+        if host not in self._bases:
+            self._bases[host] = self._probe(host)
+        return self._bases[host]
 
     def _probe(self, host: str) -> str:
+        """What `host` speaks. Raises TryAgainError when it does not listen or its certificate is not good."""
         try:
             self.get(f"https://{host}/v2/", {}, ERROR_LIMIT)
         except TryAgainError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise
+            self.get(f"http://{host}/v2/", {}, ERROR_LIMIT)
             return f"http://{host}"
         return f"https://{host}"
 
@@ -230,9 +230,9 @@ class Transport:
 
 def _client(context: ssl.SSLContext) -> httpx2.Client:
     timeout = httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
-    return httpx2.Client(
-        verify=context, timeout=timeout, headers={"Accept-Encoding": "identity", "User-Agent": "reconciler"}
-    )
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    headers = {"Accept-Encoding": "identity", "User-Agent": "reconciler"}
+    return httpx2.Client(verify=context, timeout=timeout, headers=headers, cookies=no_cookies)
 
 
 def _read(pieces: Iterable[bytes], limit: int, *, strict: bool) -> bytes:

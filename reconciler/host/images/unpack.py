@@ -27,18 +27,21 @@ MEMORY = 512 << 20
 _NAMESPACES = 0x00020000 | 0x04000000 | 0x08000000 | 0x20000000 | 0x40000000  # mount, UTS, IPC, PID, network
 _MS_REC_PRIVATE = 0x4000 | 0x40000
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_CAPABILITY_VERSION = 0x20080522
+_CAPABILITIES = (0, 1, 3, 4, 21, 27, 31)  # chown, dac_override, fowner, fsetid, sys_admin (trusted.*), mknod, setfcap
 _CHECK_SPACE = 16 << 20
 
 
 def main() -> None:
     """Serve jobs from the socket whose number is in argv until it is closed."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    _die_with_parent()
     _leave_host()
     inside = os.fork()  # the first process of the new PID namespace; when it ends all the others do
     if inside:
         control.close()
         os._exit(os.waitstatus_to_exitcode(os.waitpid(inside, 0)[1]) & 0xFF)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _die_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         message, fds, _, _ = socket.recv_fds(control, 4096, 3)
@@ -49,6 +52,10 @@ def main() -> None:
             _work(json.loads(message), *fds)
         for fd in fds:
             os.close(fd)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _leave_host() -> None:
@@ -63,21 +70,38 @@ def _leave_host() -> None:
 
 def _work(job: dict[str, int], blob: int, folder: int, answer: int) -> None:
     """One layer. Never returns."""
+    limits = Limits(**{key: job[key] for key in Limits.__slots__})
+    _confine(folder)
+    try:
+        result = _unpack(blob, job["announced"], limits)
+    except LayerError as error:
+        result = {"refused": str(error)}
+    except OSError as error:
+        result = {"refused": error.strerror or "input or output failed"}
+    except MemoryError:
+        result = {"refused": "it needs too much memory"}
+    except BaseException as error:  # a traceback would be looked up in the image's own files
+        result = {"refused": f"the unpacker has a mistake: {type(error).__name__}"}
+    text = memoryview(json.dumps(result).encode())
+    while text:
+        text = text[os.write(answer, text) :]
+    os._exit(0)
+
+
+def _confine(folder: int) -> None:
+    """Make `folder` the whole world: from here on nothing can be imported, and no name leads out."""
+    sys.path.clear()
+    sys.meta_path.clear()
     os.umask(0)
     os.fchdir(folder)
     os.chroot(".")
     os.close(folder)
-    try:
-        result = _unpack(blob, job["announced"], Limits(**{key: job[key] for key in Limits.__slots__}))
-    except LayerError as error:
-        result = {"refused": str(error)}
-    except OSError as error:
-        result = {"error": error.strerror or "input or output failed"}
-    except MemoryError:
-        result = {"refused": "it needs too much memory"}
-    with open(answer, "w") as out:
-        json.dump(result, out)
-    os._exit(0)
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    kept = sum(1 << number for number in _CAPABILITIES)
+    # effective, permitted, inheritable; the second triple is for numbers from 32 on
+    if libc.capset(header, (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)):
+        raise OSError(ctypes.get_errno(), "cannot give up capabilities")
 
 
 class _Blob:
@@ -109,36 +133,36 @@ class _Plain:
 
     def __iter__(self) -> Iterator[bytes]:
         checked = 0
+        limits = self._limits
         for piece in inflate(self._blob):
             self.size += len(piece)
+            if self.size > limits.size:
+                raise LayerError(f"it unpacks to more than {limits.size} bytes")
+            if self.size > limits.ratio_from and self.size > self._blob.size * limits.ratio:
+                raise LayerError(f"it unpacks to more than {limits.ratio} times its size")
             self.digest.update(piece)
-            if self.size - checked >= _CHECK_SPACE:
-                checked = self.size
-                self._check()
+            if self.size >= checked:
+                checked = self.size + _CHECK_SPACE
+                self._check_space()
             yield piece
 
-    def _check(self) -> None:
-        limits = self._limits
-        if self.size > limits.size:
-            raise LayerError(f"it unpacks to more than {limits.size} bytes")
-        if self.size > limits.ratio_from and self.size > self._blob.size * limits.ratio:
-            raise LayerError(f"it unpacks to more than {limits.ratio} times its size")
+    def _check_space(self) -> None:
         free = os.statvfs("/")
-        if free.f_bavail * free.f_frsize < limits.reserve:
-            raise OSError(28, f"less than {limits.reserve} bytes are free")
+        if free.f_bavail * free.f_frsize < self._limits.reserve:
+            raise LayerError(f"fewer than {self._limits.reserve} bytes are free on the disk")
 
 
 def _unpack(fd: int, size: int, limits: Limits) -> dict[str, object]:
     blob = _Blob(fd, size)
     plain = _Plain(blob, limits)
     stream = Stream(iter(plain))
-    tree = Tree()
+    tree = Tree(limits)
     count = 0
     for entry in entries(stream):
         count += 1
-        if count > limits.entries:
-            raise LayerError(f"it has more than {limits.entries} entries")
         _add(tree, entry, stream)
+        if count + len(tree.implied) > limits.entries:
+            raise LayerError(f"it has more than {limits.entries} entries")
     stream.drain()
     for _ in blob:
         pass

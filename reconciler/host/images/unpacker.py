@@ -22,7 +22,7 @@ from reconciler.host.images.overlay import Limits
 from reconciler.host.run import run
 
 PIPE_SIZE = 1 << 20
-ANSWER_LIMIT = 256 << 20
+ANSWER_LIMIT = 64 << 20
 
 Send = Callable[[int], None]  # writes the whole compressed layer into a descriptor
 
@@ -41,7 +41,8 @@ class Unpacked:
 class Unpacker:
     """A child that unpacks. Use as a context; `unpack` may be called from several threads at once."""
 
-    def __init__(self, limits: Limits, seconds: float) -> None:
+    def __init__(self, reference: str, limits: Limits, seconds: float) -> None:
+        self._reference = reference
         self._limits = limits
         self._seconds = seconds
         self._failure: HostError | None = None
@@ -88,7 +89,7 @@ class Unpacker:
         try:
             socket.send_fds(self._control, [job], [pipes[0], directory, pipes[1]])
         except OSError as error:
-            raise HostError(f"cannot unpack {layer.digest}: {self._failure or error}") from error
+            raise self._error(layer, str(self._failure or error)) from error
         finally:
             for fd in (*pipes, directory):
                 os.close(fd)
@@ -97,13 +98,13 @@ class Unpacker:
         try:
             answer = json.loads(text)
         except ValueError:
-            raise HostError(f"cannot unpack layer {layer.digest}: the child process died") from None
-        if why := answer.get("refused") or answer.get("error"):
-            raise HostError(f"cannot unpack layer {layer.digest}: {why}")
+            raise self._error(layer, "its process died") from None
+        if why := answer.get("refused"):
+            raise self._error(layer, why)
         if (size := answer["blob_size"]) != layer.size:
-            raise HostError(f"cannot unpack layer {layer.digest}: it has {size} bytes instead of {layer.size}")
+            raise self._error(layer, f"it has {size} bytes instead of {layer.size}")
         if answer["blob"] != layer.digest:
-            raise HostError(f"cannot unpack layer {layer.digest}: its content has the digest {answer['blob']}")
+            raise self._error(layer, f"its content has the digest {answer['blob']}")
         return Unpacked(
             diff=answer["diff"],
             size=answer["size"],
@@ -111,6 +112,9 @@ class Unpacker:
             implied=tuple(name.encode("latin-1") for name in answer["implied"]),
             opaque_root=answer["opaque_root"],
         )
+
+    def _error(self, layer: Descriptor, why: str) -> HostError:
+        return HostError(f"cannot unpack layer {layer.digest[:19]} of {self._reference}: {why}")
 
 
 def _read_all(fd: int) -> bytes:

@@ -149,3 +149,47 @@ def _tag(path: Path, entry: dict[str, Any]) -> None:
     temporary = path / "index.json.new"
     temporary.write_text(json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*kept, entry]}))
     temporary.rename(file)
+
+
+def header(name: bytes, kind: bytes = b"0", size: int = 0, **fields: bytes) -> bytes:
+    """A ustar header with any field given byte by byte, and a right checksum."""
+    parts = {
+        "name": name.ljust(100, b"\0")[:100],
+        "mode": b"0000644\0",
+        "uid": b"0000000\0",
+        "gid": b"0000000\0",
+        "size": b"%011o\0" % size,
+        "mtime": b"%011o\0" % 1_600_000_000,
+        "checksum": b" " * 8,
+        "kind": kind,
+        "link": bytes(100),
+        "magic": b"ustar\x0000",
+        "uname": bytes(32),
+        "gname": bytes(32),
+        "major": b"0000000\0",
+        "minor": b"0000000\0",
+        "prefix": bytes(155),
+    }
+    widths = {key: len(value) for key, value in parts.items()}
+    parts |= {key: value.ljust(widths[key], b"\0") for key, value in fields.items()}
+    block = b"".join(parts.values()).ljust(512, b"\0")
+    if "checksum" not in fields:
+        block = block[:148] + b"%06o\0 " % sum(block) + block[156:]
+    return block
+
+
+def record(content: bytes, kind: bytes = b"x") -> bytes:
+    """A pax or long-name record with `content` as it is."""
+    return header(b"record", kind, len(content)) + content + bytes(-len(content) % 512)
+
+
+def pax(**values: bytes) -> bytes:
+    """A pax record of `values`; `__` in a name stands for a dot."""
+    lines = b""
+    for key, value in values.items():
+        body = b" " + key.replace("__", ".").encode() + b"=" + value + b"\n"
+        length = len(body) + 1
+        while len(str(length)) + len(body) != length:
+            length += 1
+        lines += str(length).encode() + body
+    return record(lines)
