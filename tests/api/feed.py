@@ -68,7 +68,10 @@ WEB = model.Container(
         model.BindMount(source=f"/srv/{SECRET}/x", target="/etc/app.yaml", read_only=True),
         model.TmpfsMount(target="/tmp"),
     ),
-    ports=(model.Port(target=80, published=18081, host_ip="127.0.0.1"), model.Port(target=53, published=53, protocol="udp")),
+    ports=(
+        model.Port(target=80, published=18081, host_ip="127.0.0.1"),
+        model.Port(target=53, published=53, protocol="udp"),
+    ),
     restart=model.Restart(policy="unless-stopped"),
     resources=model.Resources(memory=64 << 20, cpus=0.5, pids=100),
 )
