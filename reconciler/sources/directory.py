@@ -71,7 +71,7 @@ class Directory:
             for entry in entries:
                 if is_spec(entry.name):
                     yield entry.name
-                elif not entry.name.startswith((".", "#")) and not entry.is_file():
+                elif not entry.name.startswith((".", "#")) and not entry.is_file(follow_symlinks=False):
                     yield from self._inside(entry.name, folder)
 
     def _inside(self, name: str, folder: int) -> Iterator[str]:

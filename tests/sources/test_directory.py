@@ -99,6 +99,16 @@ def test_what_is_no_file_is_one_line_and_never_blocks(root: Path, make: Callable
     assert shown(root) == {"a.yaml": f"a.yaml:1:1: cannot read the file: {why}", "b.yaml": "good"}
 
 
+def test_what_is_no_spec_disturbs_nobody(root: Path) -> None:
+    (root / "a.yaml").write_text("good")
+    (root / "loop").symlink_to("loop")
+    (root / "dangling").symlink_to("nowhere")
+    (root / "file").symlink_to("a.yaml")
+    os.mkfifo(root / "fifo")
+    _socket(root / "socket")
+    assert shown(root) == {"a.yaml": "good"}
+
+
 def test_links_are_followed(root: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "compose.yaml").write_text("x")
