@@ -7,12 +7,11 @@ by one `stat` whether the layout may have changed. Source: OCI image-spec image-
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.core.reference import layout
 from reconciler.errors import HostError
 from reconciler.host.images.documents import (
     DOCUMENT_LIMIT,
@@ -24,28 +23,9 @@ from reconciler.host.images.documents import (
 )
 
 PREFIX = "oci:"
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _CHUNK = 1 << 18
 
 Advance = Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What a reference to a layout names; "" as tag means the only image there is, or `latest`."""
-
-    folder: Path
-    tag: str
-
-
-def parse_place(reference: str) -> Place:
-    """`oci:/path[:tag]`. Raises ValueError."""
-    path, colon, tag = reference.removeprefix(PREFIX).rpartition(":")
-    if not colon or "/" in tag:
-        path, tag = reference.removeprefix(PREFIX), ""
-    if not path.startswith("/") or "\0" in path or (colon and tag and not _TAG.fullmatch(tag)):
-        raise ValueError("it is not oci:/absolute/path[:tag]")
-    return Place(Path(path), tag)
 
 
 class Layout:
@@ -53,7 +33,8 @@ class Layout:
 
     def __init__(self, reference: str) -> None:
         self._reference = reference
-        self._place = parse_place(reference)
+        place = layout(reference)
+        self._folder, self._tag = Path(place.path), place.tag
 
     def top(self) -> tuple[str, bytes]:
         """Type and text of the manifest or index that the tag names."""
@@ -63,7 +44,7 @@ class Layout:
     def tagged(self) -> Descriptor:
         """What `index.json` says about the tag. Raises HostError."""
         try:
-            return select(read_index(read_json(self._read(self._place.folder / "index.json"))), self._place.tag)
+            return select(read_index(read_json(self._read(self._folder / "index.json"))), self._tag)
         except ValueError as error:
             raise HostError(f"cannot read image {self._reference}: {error}") from None
 
@@ -83,13 +64,13 @@ class Layout:
     def stamp(self) -> tuple[int, int, int]:
         """Changes whenever `index.json` does; zeros when it is not there. One system call."""
         try:
-            found = (self._place.folder / "index.json").stat()
+            found = (self._folder / "index.json").stat()
         except OSError:
             return (0, 0, 0)
         return (found.st_ino, found.st_mtime_ns, found.st_size)
 
     def _blob(self, descriptor: Descriptor) -> Path:
-        return self._place.folder / "blobs" / "sha256" / descriptor.digest.removeprefix("sha256:")
+        return self._folder / "blobs" / "sha256" / descriptor.digest.removeprefix("sha256:")
 
     def _read(self, path: Path) -> bytes:
         with self._opened(path) as fd:
@@ -111,11 +92,11 @@ class Layout:
 
 
 def select(entries: tuple[Entry, ...], tag: str) -> Descriptor:
-    """The entry with `tag`; without a tag the only one, or `latest`. Raises ValueError."""
-    wanted = [entry for entry in entries if entry.name == (tag or "latest")]
-    if not wanted and not tag and len(entries) == 1:
+    """The entry with `tag`; the only one there is also answers to `latest`. Raises ValueError."""
+    wanted = [entry for entry in entries if entry.name == tag]
+    if not wanted and tag == "latest" and len(entries) == 1:
         wanted = list(entries)
     if len(wanted) != 1:
         names = ", ".join(sorted(entry.name for entry in entries if entry.name)) or "no tag"
-        raise ValueError(f"the layout has {len(wanted)} images for {tag or 'latest'!r}; there is {names}")
+        raise ValueError(f"the layout has {len(wanted)} images for {tag!r}; there is {names}")
     return wanted[0].descriptor

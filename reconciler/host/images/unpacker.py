@@ -59,7 +59,7 @@ class Unpacker:
 
     def _serve(self, theirs: socket.socket) -> None:
         argv = [sys.executable, "-s", "-S", "-m", "reconciler.host.images.unpack", str(theirs.fileno())]
-        env = {"PYTHONPATH": os.pathsep.join(str(Path(entry or ".").absolute()) for entry in sys.path), "LC_ALL": "C"}
+        env = {"PYTHONPATH": os.pathsep.join(str(Path(entry or ".").absolute()) for entry in sys.path)}
         try:
             run(argv, env=env, timeout=self._seconds, pass_fds=(theirs.fileno(),))
         except HostError as error:

@@ -26,7 +26,7 @@ from reconciler.host.images.documents import (
     read_manifest,
 )
 from reconciler.host.images.inflate import LayerError, inflate
-from reconciler.host.images.layout import Place, parse_place, select
+from reconciler.host.images.layout import select
 from reconciler.host.images.overlay import clean
 from reconciler.host.images.tar import Stream, entries
 from tests.host.images.builder import CONFIG, LAYER, MANIFEST, Member, folder, hardlink, packed, symlink, tar
@@ -203,30 +203,10 @@ def test_a_clean_name_stays_inside(name: bytes) -> None:
 # --- layouts -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("reference", "folder_name", "tag"),
-    [
-        ("oci:/a/b", "/a/b", ""),
-        ("oci:/a/b:1.2-x", "/a/b", "1.2-x"),
-        ("oci:/a:b/c", "/a:b/c", ""),
-        ("oci:/a:b/c:1", "/a:b/c", "1"),
-    ],
-)
-def test_places(reference: str, folder_name: str, tag: str) -> None:
-    place = parse_place(reference)
-    assert (str(place.folder), place.tag) == (folder_name, tag)
-
-
-@given(st.text(max_size=20))
-def test_any_place_is_read_or_refused(text: str) -> None:
-    with suppress(ValueError):
-        assert isinstance(parse_place(f"oci:{text}"), Place)
-
-
 def test_which_image_of_a_layout() -> None:
     one, two = Entry(Descriptor("", "1", 1), name="1"), Entry(Descriptor("", "2", 1), name="latest")
-    assert select((one,), "").digest == "1"
-    assert select((one, two), "").digest == "2"
+    assert select((one,), "latest").digest == "1"
+    assert select((one, two), "latest").digest == "2"
     assert select((one, two), "1").digest == "1"
     with pytest.raises(ValueError, match="the layout has 0 images for '3'; there is 1, latest"):
         select((one, two), "3")

@@ -119,7 +119,7 @@ def test_it_has_left_the_host(tmp_path: Path) -> None:
         assert "CapEff:\t000000008820001b" in status
         assert "NoNewPrivs:\t1" in status
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        assert {item.partition(b"=")[0] for item in environment} <= {b"PYTHONPATH", b"LC_ALL", b""}
+        assert {item.partition(b"=")[0] for item in environment} <= {b"PATH", b"PYTHONPATH", b"LC_ALL", b""}
 
 
 class paused:  # noqa: N801 (reads as a word)
