@@ -20,7 +20,7 @@ from reconciler.errors import HostError
 LARGEST_FILE = 10 * 2**20  # of passwd and group, in bytes
 
 # Where the runtime mounts the kernel's file systems: a link or a file there sends it to the host (CVE-2026-41579).
-_MOUNTED_OVER = ("dev", "dev/pts", "dev/shm", "dev/mqueue", "proc", "sys", "sys/fs", "sys/fs/cgroup", "etc")
+_MOUNTED_OVER = ("dev", "dev/pts", "dev/shm", "dev/mqueue", "proc", "sys", "sys/fs", "sys/fs/cgroup")
 
 # Where the bundle itself mounts memory below those.
 _OURS = ("/dev", "/dev/shm")  # noqa: S108 - mount points, not files for us
