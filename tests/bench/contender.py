@@ -72,6 +72,11 @@ class Contender(ABC):
         """What the engine still keeps of containers that it removed, beside processes and mounts."""
         return 0
 
+    def last_words(self) -> str:
+        """The end of the engine's log, for when it failed."""
+        log = self.folder / "log"
+        return log.read_text(errors="replace")[-1500:] if log.is_file() else ""
+
     def engine_cpu(self) -> float:
         """CPU seconds of the engine's own process, without its children."""
         return sum(process_cpu(pid) for pid in self.cell.processes() if self.engine in self.cell.words(pid))

@@ -87,7 +87,7 @@ def sparing(contender: Contender) -> Iterator[None]:
     try:
         yield
     except (CellError, TimeoutError, KeyError) as error:
-        print(f"\nwithout {contender.name} from here on: {error}", file=sys.stderr)
+        print(f"\nwithout {contender.name} from here on: {error}\n{contender.last_words()}", file=sys.stderr)
         contender.failed = True
 
 

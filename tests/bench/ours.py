@@ -32,14 +32,13 @@ class Reconciler(Contender):
         for folder in (self.specs, self._aside, self.state):
             folder.mkdir()
         self._socket = self.folder / "run" / "status.sock"
-        self._log = self.folder / "log"
-        self.cell.call("spawn", self.command(), str(self._log))
+        self.cell.call("spawn", self.command(), str(self.folder / "log"))
         wait_until(self._listens, "the daemon's socket")
         self._fetch_image()
 
     def _listens(self) -> bool:
         if not any(self.engine in self.cell.words(pid) for pid in self.cell.processes()):
-            raise CellError(f"the daemon has ended: {self._log.read_text()[-600:]}")
+            raise CellError("the daemon has ended")
         return self._socket.exists()
 
     def command(self) -> list[str]:
