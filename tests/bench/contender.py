@@ -29,6 +29,7 @@ class Contender(ABC):
 
     name: str
     agent: Sequence[str] = ("tests.bench.agent",)
+    idles = False  # whether something of the engine stays that could use CPU when nothing is to do
     agent_counts = False  # the agent is the engine itself
     engine = ""  # the word by which the engine's own process is known; "" when it has none
     environment: dict[str, str] = {}  # noqa: RUF012 - a constant of each class
