@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from reconciler.host.images.inflate import LayerError
@@ -21,6 +21,8 @@ WHITEOUT = b".wh."
 META = b".wh..wh."
 OPAQUE = b".wh..wh..opq"
 OPAQUE_XATTR = "trusted.overlay.opaque"
+Content = Callable[[], Iterable[memoryview]]
+
 _FOLDER = os.O_PATH | os.O_DIRECTORY
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _LINKS = 40  # symbolic links in one path, as in the kernel
@@ -75,7 +77,7 @@ class Tree:
 
     # --- entries ---------------------------------------------------------------------------------------------
 
-    def add(self, entry: Entry, content: Iterable[memoryview]) -> None:
+    def add(self, entry: Entry, content: Content) -> None:
         """Write one entry. Raises LayerError, or OSError from the file system."""
         name = clean(entry.name)
         parent, _, base = name.rpartition(b"/")
@@ -99,10 +101,10 @@ class Tree:
             raise LayerError("the root is not a directory")
         self._attributes(b".", entry)
 
-    def _file(self, entry: Entry, name: bytes, content: Iterable[memoryview]) -> None:
+    def _file(self, entry: Entry, name: bytes, content: Content) -> None:
         fd = self._create(name, entry.mode)
         try:
-            for piece in content:
+            for piece in content():
                 _write(fd, piece)
             if entry.uid or entry.gid or self._setgid:
                 os.fchown(fd, entry.uid, entry.gid)
@@ -303,7 +305,7 @@ class Tree:
             names -= {item for item in names if item == name or item.startswith(below)}
 
     def _xattrs(self, target: int | bytes, entry: Entry) -> None:
-        for key, value in entry.xattrs.items():
+        for key, value in entry.xattrs:
             if key.startswith(_KEPT_XATTRS) and not key.startswith(_DROPPED_XATTRS):
                 os.setxattr(target, key, value)
             else:
@@ -311,8 +313,9 @@ class Tree:
 
 
 def _write(fd: int, piece: memoryview) -> None:
-    while piece:
-        piece = piece[os.write(fd, piece) :]
+    written = os.write(fd, piece)
+    while written < len(piece):
+        written += os.write(fd, piece[written:])
 
 
 def _check_target(target: bytes) -> None:

@@ -6,8 +6,9 @@ ends the layer (`tarfile` of the standard library takes all of them in silence).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
 from reconciler.host.images.inflate import LayerError
 
@@ -35,27 +36,62 @@ class Entry:
     mtime: int
     link: bytes = b""
     device: tuple[int, int] = (0, 0)
-    xattrs: dict[bytes, bytes] = field(default_factory=dict)
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class Stream:
-    """Exact reads over an iterator of chunks."""
+    """Exact reads over an iterator of chunks; knows how much of the current entry's content is left."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._chunk = b""
         self._at = 0
+        self._left = 0
+        self._padding = 0
 
     def exactly(self, count: int) -> bytes:
         """`count` bytes, fewer only at the end of the stream."""
-        at = self._at
-        if len(self._chunk) - at >= count:
-            self._at = at + count
-            return self._chunk[at : at + count]
-        return b"".join(self.pieces(count))
+        start = self._at
+        end = start + count
+        if end <= len(self._chunk):
+            self._at = end
+            return self._chunk[start:end]
+        return b"".join(self._pieces(count))
 
-    def pieces(self, count: int) -> Iterator[memoryview]:
-        """`count` bytes without a copy, fewer only at the end of the stream."""
+    def begin(self, size: int) -> None:
+        """From here on `size` bytes of content follow."""
+        self._left = size
+        self._padding = -size % BLOCK
+
+    def content(self) -> Iterable[memoryview]:
+        """What is left of the current content, without a copy. Raises LayerError when it is cut off."""
+        start = self._at
+        end = start + self._left
+        if end > len(self._chunk):
+            return self._long_content()
+        self._at = end
+        self._left = 0
+        return (memoryview(self._chunk)[start:end],)
+
+    def _long_content(self) -> Iterator[memoryview]:
+        for piece in self._pieces(self._left):
+            self._left -= len(piece)
+            yield piece
+        if self._left:
+            raise LayerError("the archive is cut off in its content")
+
+    def finish(self) -> None:
+        """Go to the next header, also when nobody wanted the content."""
+        if self._left:
+            for _ in self.content():
+                pass
+        end = self._at + self._padding
+        if end <= len(self._chunk):
+            self._at = end
+        else:
+            self.exactly(self._padding)
+
+    def _pieces(self, count: int) -> Iterator[memoryview]:
         while count:
             have = len(self._chunk) - self._at
             if not have:
@@ -77,7 +113,7 @@ class Stream:
 
 
 def entries(stream: Stream) -> Iterator[Entry]:
-    """Every member up to the end of the archive; the caller reads each one's content before the next."""
+    """Every member up to the end of the archive, its content to be had from `stream` until the next one."""
     records: dict[bytes, bytes] = {}
     while True:
         block = stream.exactly(BLOCK)
@@ -92,8 +128,11 @@ def entries(stream: Stream) -> Iterator[Entry]:
         if entry.kind in b"xgLK":
             _record(entry, stream, records)
             continue
-        yield _complete(entry, records)
+        _complete(entry, records)
         records = {}
+        stream.begin(entry.size)
+        yield entry
+        stream.finish()
 
 
 def _check_end(block: bytes) -> None:
@@ -105,24 +144,24 @@ def _check_end(block: bytes) -> None:
 
 
 def _header(block: bytes) -> Entry:
-    if _number(block[148:156]) != sum(block) - sum(block[148:156]) + 256:
+    checksum = block[148:156]
+    if _number(checksum) != sum(block) - sum(checksum) + 256:
         raise LayerError("a header has a wrong checksum")
-    name, magic, kind = _text(block[:100]), block[257:265], block[156:157]
-    if magic == b"ustar\x0000" and block[345]:
+    name, kind = _text(block[:100]), block[156:157]
+    if block[345] and block[257:265] == b"ustar\x0000":
         name = _text(block[345:500]) + b"/" + name
     if kind == b"\0":
         kind = b"5" if name.endswith(b"/") else b"0"
-    device = (_number(block[329:337]), _number(block[337:345])) if kind in b"34" else (0, 0)
     return Entry(
-        name=name,
-        kind=b"0" if kind == b"7" else kind,
-        mode=_number(block[100:108]) & 0o7777,
-        uid=_number(block[108:116]),
-        gid=_number(block[116:124]),
-        size=_size(_number(block[124:136])),
-        mtime=_clamp(_number(block[136:148])),
-        link=_text(block[157:257]),
-        device=device,
+        name,
+        b"0" if kind == b"7" else kind,
+        _known(block[100:108]) & 0o7777,
+        _known(block[108:116]),
+        _known(block[116:124]),
+        _size(_number(block[124:136])),
+        _clamp(_known(block[136:148])),
+        _text(block[157:257]) if kind in b"12" else b"",
+        (_number(block[329:337]), _number(block[337:345])) if kind in b"34" else (0, 0),
     )
 
 
@@ -141,6 +180,9 @@ def _number(data: bytes) -> int:
     if not text.isdigit() or b"8" in text or b"9" in text:
         raise LayerError(f"a header has the number {text!r}")
     return int(text, 8)
+
+
+_known = lru_cache(512)(_number)  # modes, owners and times repeat
 
 
 def _size(value: int) -> int:
@@ -188,14 +230,13 @@ def parse_pax(data: bytes) -> dict[bytes, bytes]:
     return records
 
 
-def _complete(entry: Entry, records: dict[bytes, bytes]) -> Entry:
+def _complete(entry: Entry, records: dict[bytes, bytes]) -> None:
     if records:
         _apply(entry, records)
     if not (0 <= entry.uid <= ID_LIMIT and 0 <= entry.gid <= ID_LIMIT):
         raise LayerError(f"the owner {entry.uid}:{entry.gid} is not possible")
-    if entry.kind != b"0":
-        entry.size = entry.size if entry.kind not in b"123456" else 0
-    return entry
+    if entry.kind in b"123456":
+        entry.size = 0
 
 
 def _apply(entry: Entry, records: dict[bytes, bytes]) -> None:
@@ -211,8 +252,8 @@ def _apply(entry: Entry, records: dict[bytes, bytes]) -> None:
         entry.gid = _decimal(records[b"gid"])
     if b"mtime" in records:
         entry.mtime = _seconds(records[b"mtime"])
-    entry.xattrs = {key[len(_XATTR) :]: value for key, value in records.items() if key.startswith(_XATTR)}
-    if len(entry.xattrs) > XATTR_LIMIT or any(len(value) > XATTR_SIZE for value in entry.xattrs.values()):
+    entry.xattrs = tuple((key[len(_XATTR) :], value) for key, value in records.items() if key.startswith(_XATTR))
+    if len(entry.xattrs) > XATTR_LIMIT or any(len(value) > XATTR_SIZE for _, value in entry.xattrs):
         raise LayerError("it has too many or too big extended attributes")
 
 

@@ -180,39 +180,14 @@ def _unpack(fd: int, size: int, limits: Limits) -> dict[str, object]:
 
 
 def _add(tree: Tree, entry: Entry, stream: Stream) -> None:
-    content = _Content(stream, entry.size)
     try:
-        tree.add(entry, content)
+        tree.add(entry, stream.content)
     except LayerError as error:
         raise LayerError(f"entry '{escape(entry.name)}': {error}") from None
     except ValueError:
         raise LayerError(f"entry '{escape(entry.name)}': a name has a NUL") from None
     except OSError as error:
         raise OSError(error.errno, f"entry '{escape(entry.name)}': {error.strerror}") from None
-    content.skip()
-
-
-class _Content:
-    """The content of one entry, and the padding after it."""
-
-    def __init__(self, stream: Stream, size: int) -> None:
-        self._stream = stream
-        self._left = size
-        self._padding = -size % 512
-
-    def __iter__(self) -> Iterator[memoryview]:
-        for piece in self._stream.pieces(self._left):
-            self._left -= len(piece)
-            yield piece
-        if self._left:
-            raise LayerError("the archive is cut off in its content")
-
-    def skip(self) -> None:
-        """Go to the next header, also when nobody wanted the content."""
-        for _ in self:
-            pass
-        if self._padding:
-            self._stream.exactly(self._padding)
 
 
 if __name__ == "__main__":

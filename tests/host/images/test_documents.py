@@ -141,9 +141,7 @@ def read(data: bytes, cuts: Sequence[int]) -> list[tuple[archive.Entry, bytes]]:
     stream = Stream(pieces(data, cuts))
     found = []
     for item in entries(stream):
-        content = b"".join(bytes(piece) for piece in stream.pieces(item.size))
-        stream.exactly(-item.size % 512)
-        found.append((item, content))
+        found.append((item, b"".join(bytes(piece) for piece in stream.content())))
     return found
 
 
