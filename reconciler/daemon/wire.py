@@ -120,7 +120,9 @@ def specs(settings: Settings) -> Callable[[], Specs]:
 def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progress], None]) -> Daemon:
     """A daemon over the host of this machine. `show` is called from worker threads while images are pulled."""
     found = adapters(settings)
+    bundles = ContainerBundles(settings, found.images.lower, found.cgroups)
     found.images.recover()
+    bundles.sweep()
     runtime = OciRuntime(settings, found.cgroups)
     queue = Queue()
     around = Surroundings(
@@ -128,7 +130,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         observe=found.observer.look,
         ports=Ports(
             images=found.images,
-            bundles=ContainerBundles(settings, found.images.lower, found.cgroups),
+            bundles=bundles,
             runtime=runtime,
             networks=BridgeNetworks(settings),
             firewall=found.firewall,
