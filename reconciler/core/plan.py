@@ -20,7 +20,6 @@ from reconciler.core.model import (
     Exited,
     Network,
     Observed,
-    Port,
     Protocol,
     Restart,
     Running,
@@ -50,6 +49,7 @@ from reconciler.core.steps import (
 )
 
 Entry = Task | Wait
+_Frontend = tuple[Protocol, str, int]  # protocol, host address, port: what a client connects to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,20 +348,25 @@ def _kept(scene: _Scene, seen: SeenContainer, restart: Restart, now: float) -> I
 
 
 def _published(scene: _Scene) -> tuple[ruleset.Published, ...]:
-    """Every published port with the running replicas behind it, whoever declared them: what runs is reachable."""
-    targets: dict[tuple[Protocol, str, int], list[tuple[str, int]]] = defaultdict(list)
+    """Every published port with the replicas behind it, whoever declared them: what runs is reachable.
+
+    A port without a running replica leads to those that are about to run: the table then is in force when they are,
+    and until then a client is refused there as it would be here.
+    """
+    running: dict[_Frontend, list[ruleset.Target]] = defaultdict(list)
+    expected: dict[_Frontend, list[ruleset.Target]] = defaultdict(list)
+    leaving = {seen.id for seen in scene.leaving}
     for seen in scene.observed.containers.values():
-        if seen.address and seen.connected and isinstance(seen.state, Running) and seen.state.stop_sent is None:
-            for port in seen.ports:
-                targets[_frontend(port)].append((seen.address, port.target))
+        if seen.address and seen.connected:
+            runs = isinstance(seen.state, Running) and seen.state.stop_sent is None
+            if runs or (seen.id not in leaving and lifecycle.about_to_run(seen)):
+                for port in seen.ports:
+                    found = running if runs else expected
+                    found[port.protocol, port.host_ip, port.published].append((seen.address, port.target))
     return tuple(
         ruleset.Published(protocol=protocol, host_ip=host_ip, port=port, targets=tuple(sorted(found, key=_by_address)))
-        for (protocol, host_ip, port), found in sorted(targets.items())
+        for (protocol, host_ip, port), found in sorted((expected | running).items())
     )
-
-
-def _frontend(port: Port) -> tuple[Protocol, str, int]:
-    return port.protocol, port.host_ip, port.published
 
 
 def _by_address(target: tuple[str, int]) -> tuple[int, int]:
