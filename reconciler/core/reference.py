@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from posixpath import join, normpath
 
 HUB = "docker.io"
+ON_DISK = ("oci:", "oci-archive:", "docker-archive:")
 
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -79,6 +80,11 @@ def layout(text: str, folder: str = "/") -> Layout:
 def canonical(text: str, folder: str = "/") -> str:
     """Either kind of reference in its one form."""
     return str(layout(text, folder) if text.startswith("oci:") else parse(text))
+
+
+def moves(text: str) -> bool:
+    """Whether the canonical reference `text` is a tag in a registry, which may name another image tomorrow."""
+    return "@" not in text and not text.startswith(ON_DISK)
 
 
 def _is_host(text: str) -> bool:

@@ -24,7 +24,7 @@ from reconciler.core.names import CONTAINER, EVERYTHING, SPECS, touched
 from reconciler.core.plan import Policy, plan
 from reconciler.core.resolve import missing, resolve
 from reconciler.core.status import Host, Snapshot
-from reconciler.core.steps import Plan, PullImage, Task
+from reconciler.core.steps import CheckImage, Plan, PullImage, Task
 from reconciler.daemon.events import Events
 from reconciler.daemon.execute import execute
 from reconciler.daemon.queue import Queue, Retries
@@ -156,7 +156,7 @@ class Loop:
             self.around.anticipate()
         for task in tasks:
             self._doing[task.key] = task
-            pool = self.around.pulls if isinstance(task.steps[0], PullImage) else self.around.workers
+            pool = self.around.pulls if isinstance(task.steps[0], PullImage | CheckImage) else self.around.workers
             pool.submit(self._do, task)
 
     def _do(self, task: Task) -> None:
@@ -182,7 +182,7 @@ class Loop:
             del self._doing[task.key]
             names |= touched(task)
             for step in task.steps:
-                if isinstance(step, PullImage):
+                if isinstance(step, PullImage | CheckImage):
                     self._progress.pop(step.reference, None)
             if error:
                 self.around.retries.fail(task, error, now)
@@ -230,7 +230,8 @@ class Loop:
         return frozenset(names)
 
     def _timeout(self) -> float:
-        due = [wait.until for wait in self.plan.waits if wait.until is not None]
+        times = (self.plan.look_again_at, *(wait.until for wait in self.plan.waits))
+        due = [time for time in times if time is not None]
         now = self.around.clock()
         soonest = min((self._full_look_at, *due, *self.around.retries.times_after(now)))
         return min(max(0.0, soonest - now), self.around.resync)
