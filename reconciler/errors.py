@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MAX_LINE = 1000
+
 
 class ReconcilerError(Exception):
     """What this program raises on purpose; anything else is a bug."""
@@ -38,4 +40,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+        """One printable line of bounded length, whatever the values are that it quotes."""
+        line = f"{self.file}:{self.line}:{self.column}: {self.message}"
+        shown = line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"
+        return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in shown)

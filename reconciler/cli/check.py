@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from reconciler.cli import codes
@@ -11,6 +12,7 @@ from reconciler.core.document import Document
 from reconciler.core.resolve import resolve
 from reconciler.errors import Problem, SpecError
 from reconciler.settings import Settings
+from reconciler.sources.files import Files
 from reconciler.spec.parse import parse
 
 
@@ -30,11 +32,15 @@ def check(_settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _read(path: Path) -> Document | SpecError:
+    files = Files()
     try:
-        return parse(
-            str(path), path.read_bytes(), lambda name: (path.parent / name).read_bytes(), str(path.parent.absolute())
-        )
+        return parse(str(path), files.read(str(path)), _beside(path, files), str(path.parent.absolute()))
     except SpecError as error:
         return error
-    except OSError as error:
-        return SpecError(Problem(str(path), 0, 0, f"cannot read it: {error.strerror}"))
+    except (OSError, ValueError) as error:
+        why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        return SpecError(Problem(str(path), 1, 1, f"cannot read the file: {why}"))
+
+
+def _beside(path: Path, files: Files) -> Callable[[str], bytes]:
+    return lambda name: files.read(str(path.parent / name))

@@ -16,7 +16,7 @@ from reconciler.errors import HostError
 from reconciler.settings import Settings
 
 
-def down(settings: Settings, arguments: argparse.Namespace) -> int:
+def down(settings: Settings, _arguments: argparse.Namespace) -> int:
     """Stop and remove every container, network and rule of this instance."""
     if os.geteuid() != 0:
         raise HostError("cannot take anything off the host: that needs root")
@@ -25,9 +25,10 @@ def down(settings: Settings, arguments: argparse.Namespace) -> int:
         daemon = wire.build(settings, _nothing, Progressing().show)
         daemon.loop.run(until_settled)
         left = daemon.loop.plan
-    if not left.converged:
-        print(left)
-        return codes.FAILURE
+        if not left.converged:
+            print(left)
+            return codes.FAILURE
+        wire.sweep(settings)
     print(f"nothing of {settings.instance} is left on this host; images and volumes stay in {settings.state}")
     return codes.OK
 

@@ -26,6 +26,7 @@ from reconciler.core.model import (
     Running,
     SeenContainer,
     SeenImage,
+    SeenNetwork,
     VolumeMount,
     container_id,
     digest,
@@ -279,12 +280,17 @@ def _not_ready(scene: _Scene, container: Container, image: SeenImage | None) -> 
     """Why a new instance could not be made now; asked before the old one is touched."""
     if image is None:
         return f"waits for image {container.image}"
-    if container.network and container.network not in scene.observed.networks:
+    if container.network and not _usable(scene.observed.networks.get(container.network)):
         return f"waits for network {container.network}"
     missing = sorted(_volumes_of(container) - scene.observed.volumes)
     if missing:
         return f"waits for volume {missing[0]}"
     return _waits_for_dependency(scene, container)
+
+
+def _usable(network: SeenNetwork | None) -> bool:
+    """A bridge is there before its address is."""
+    return network is not None and bool(network.subnet)
 
 
 def _volumes_of(container: Container) -> set[str]:
@@ -332,7 +338,7 @@ def _create(scene: _Scene, container: Container, image: SeenImage, now: float) -
 def _kept(scene: _Scene, seen: SeenContainer, restart: Restart, now: float) -> Iterator[Entry]:
     """Keeps `seen` as it is: running, connected, and without leftovers."""
     network = scene.observed.networks.get(seen.network) if seen.network else None
-    urgent = lifecycle.keep(seen, restart, network, now)
+    urgent = lifecycle.keep(seen, restart, network if _usable(network) else None, now)
     if urgent:
         yield urgent
     if not isinstance(urgent, Task) and (cleaning := lifecycle.clean(seen)):

@@ -139,6 +139,8 @@ class Status:
     containers: tuple[ContainerStatus, ...]
     troubles: tuple[Trouble, ...]
     pulls: tuple[tuple[str, int, int, str], ...] = ()
+    look_wall: float = 0.0  # seconds that the newest look took, by the clock and of the processor
+    look_cpu: float = 0.0
 
 
 def project(snapshot: Snapshot) -> Status:
@@ -160,6 +162,8 @@ def project(snapshot: Snapshot) -> Status:
         containers=containers,
         troubles=_troubles(snapshot),
         pulls=tuple((name, *rest) for name, rest in sorted(snapshot.progress.items())),
+        look_wall=snapshot.look_wall,
+        look_cpu=snapshot.look_cpu,
     )
 
 

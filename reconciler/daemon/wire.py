@@ -10,6 +10,7 @@ import fcntl
 import os
 import platform
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -119,7 +120,9 @@ def specs(settings: Settings) -> Callable[[], Specs]:
 def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progress], None]) -> Daemon:
     """A daemon over the host of this machine. `show` is called from worker threads while images are pulled."""
     found = adapters(settings)
+    bundles = ContainerBundles(settings, found.images.lower, found.cgroups)
     found.images.recover()
+    bundles.sweep()
     runtime = OciRuntime(settings, found.cgroups)
     queue = Queue()
     around = Surroundings(
@@ -127,7 +130,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         observe=found.observer.look,
         ports=Ports(
             images=found.images,
-            bundles=ContainerBundles(settings, found.images.lower, found.cgroups),
+            bundles=bundles,
             runtime=runtime,
             networks=BridgeNetworks(settings),
             firewall=found.firewall,
@@ -157,7 +160,8 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
 @contextmanager
 def only_one(settings: Settings) -> Iterator[None]:
     """Hold the lock of the state directory: one daemon, or one `down`, at a time. Freed by the kernel at any death."""
-    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.state.mkdir(parents=True, exist_ok=True)
+    settings.state.chmod(0o700)  # also when somebody else made it: nobody but root looks into containers
     fd = os.open(settings.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
@@ -172,6 +176,12 @@ def only_one(settings: Settings) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def sweep(settings: Settings) -> None:
+    """Take away what no container needs any more once all are gone: the run directory and our control groups."""
+    detect(settings.instance, settings.cgroup_driver).remove()
+    shutil.rmtree(settings.run, ignore_errors=True)
 
 
 def describe(settings: Settings, cgroups: Cgroups) -> Host:

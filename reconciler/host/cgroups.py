@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from reconciler.errors import HostError
+from reconciler.host.run import run
+
 Driver = Literal["cgroupfs", "systemd"]
 
 ROOT = Path("/sys/fs/cgroup")
@@ -35,40 +38,40 @@ class Cgroups:
     unified: bool
     root: Path = ROOT
 
-    def path(self, run: str) -> str:
+    def path(self, name: str) -> str:
         """`cgroupsPath` of the runtime-spec, in the form that the driver wants."""
         if self.driver == "systemd":
-            return f"{self.instance}.slice:{self.instance}:{run}"
-        return f"/{self.instance}/{run}"
+            return f"{self.instance}.slice:{self.instance}:{name}"
+        return f"/{self.instance}/{name}"
 
-    def folder(self, run: str, controller: str) -> Path:
-        """Where the group of `run` is, for a controller of v1; v2 has one for all."""
+    def folder(self, name: str, controller: str) -> Path:
+        """Where the group of the run `name` is, for a controller of v1; v2 has one for all."""
         base = self.root if self.unified else self.root / controller
         if self.driver == "systemd":
-            return base / slice_path(self.instance) / f"{self.instance}-{run}.scope"
-        return base / self.instance / run
+            return base / slice_path(self.instance) / f"{self.instance}-{name}.scope"
+        return base / self.instance / name
 
-    def oom_kills(self, run: str) -> int:
-        """How often the kernel killed for want of memory in the group of `run`; 0 when it is gone."""
+    def oom_kills(self, name: str) -> int:
+        """How often the kernel killed for want of memory in the group of the run `name`; 0 when it is gone."""
         file = "memory.events" if self.unified else "memory.oom_control"
-        return _count(_text(self.folder(run, "memory") / file), "oom_kill")
+        return _count(_text(self.folder(name, "memory") / file), "oom_kill")
 
-    def usage(self, run: str) -> Usage | None:
-        """What `run` uses, None when its group is gone."""
+    def usage(self, name: str) -> Usage | None:
+        """What the run `name` uses, None when its group is gone."""
         try:
-            return self._unified_usage(run) if self.unified else self._usage(run)
+            return self._unified_usage(name) if self.unified else self._usage(name)
         except (OSError, ValueError):
             return None
 
-    def _unified_usage(self, run: str) -> Usage:
-        folder = self.folder(run, "")
+    def _unified_usage(self, name: str) -> Usage:
+        folder = self.folder(name, "")
         cpu = _count((folder / "cpu.stat").read_text(), "usage_usec") / 1e6
         return Usage(_number(folder / "memory.current"), cpu, _number(folder / "pids.current"))
 
-    def _usage(self, run: str) -> Usage:
-        cpu = _number(self.folder(run, "cpuacct") / "cpuacct.usage") / 1e9
-        memory = _number(self.folder(run, "memory") / "memory.usage_in_bytes")
-        return Usage(memory, cpu, _number(self.folder(run, "pids") / "pids.current"))
+    def _usage(self, name: str) -> Usage:
+        cpu = _number(self.folder(name, "cpuacct") / "cpuacct.usage") / 1e9
+        memory = _number(self.folder(name, "memory") / "memory.usage_in_bytes")
+        return Usage(memory, cpu, _number(self.folder(name, "pids") / "pids.current"))
 
     def adopt_monitor(self, pid: int) -> None:
         """Move a monitor to where no container's limit and no restart of the daemon's own service reaches it.
@@ -80,17 +83,28 @@ class Cgroups:
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / "cgroup.procs").write_text(str(pid))
 
-    def _monitors(self) -> tuple[Path, ...]:
+    def _monitors(self, *, every: bool = False) -> tuple[Path, ...]:
         place = Path(slice_path(self.instance) if self.driver == "systemd" else self.instance) / "monitors"
         if self.unified:
             return (self.root / place,)
-        return tuple(self.root / name / place for name in _TRACKED if (self.root / name).is_dir())
+        names = [path.name for path in self.root.iterdir() if path.is_dir()] if every else _TRACKED
+        return tuple(self.root / name / place for name in names if (self.root / name).is_dir())
 
     def swap_limits(self) -> bool:
         """Whether swap can be limited: v1 only counts it when the kernel was told to, v2 when it has the file."""
         if not self.unified:
             return (self.root / "memory" / "memory.memsw.limit_in_bytes").exists()
         return any(self.root.glob("*/memory.swap.max"))
+
+    def remove(self) -> None:
+        """Delete our groups, once nothing is in them any more; repeatable. One that is still used stays."""
+        if self.driver == "systemd":
+            with contextlib.suppress(HostError):
+                run(["systemctl", "stop", f"{self.instance}.slice"])
+        for monitors in self._monitors(every=True):
+            for folder in (monitors, monitors.parent):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
 
     def freshen(self) -> None:
         """Join our own group once more: the next real move of a process then need not wait for the kernel.
@@ -120,15 +134,6 @@ def slice_path(instance: str) -> str:
 def own_groups() -> list[str]:
     """The lines of /proc/self/cgroup: `number:controllers:path`."""
     return Path("/proc/self/cgroup").read_text().splitlines()
-
-
-def remove_empty(root: Path, instance: str) -> None:
-    """Delete the groups of `instance` that nothing is in any more."""
-    for base in (root, *(path for path in root.iterdir() if path.is_dir())):
-        for name in (instance, slice_path(instance)):
-            for folder in (base / name / "monitors", base / name):
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
 
 
 def _count(text: str, name: str) -> int:

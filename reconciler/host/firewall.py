@@ -1,14 +1,14 @@
 """Our one nftables table: the port Firewall, and the question whether it is still what we put there.
 
-`nft` replaces the table in one transaction. What it replaced it with is remembered below `settings.run`, as three
-short values: the digest of the text, the kernel's fingerprint of the table, and the generation at which both
-belonged together. A look at an unchanged generation is one netlink message; a changed one, as other programs have
-tables too, compares the fingerprint. No look starts a process.
+`nft` replaces the table in one transaction. What it replaced it with is remembered below `settings.run`: the digest
+of the text, and the kernel's fingerprint of the table. A look is one netlink message while no ruleset of the host
+changed; when one did, as other programs have tables too, it compares the fingerprint. No look starts a process.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -23,18 +23,21 @@ from reconciler.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class _Applied:
-    text: str = ""  # digest
-    table: str = ""  # fingerprint
-    generation: int = -1
+    """Of the text the digest, of the table the fingerprint: they belong together."""
+
+    text: str = ""
+    table: str = ""
 
 
 class Nftables:
-    """The port Firewall. `apply` and `remove` are called by one thread at a time, `look` by any."""
+    """The port Firewall. `apply` and `remove` are called by one thread at a time; `look` may run beside them."""
 
     def __init__(self, settings: Settings) -> None:
         self._table = settings.instance
         self._record = settings.run / "firewall.json"
+        self._lock = threading.Lock()
         self._applied = self._remembered()
+        self._generation = -1  # at which the table was last seen to be as applied; not of before a reboot
         self._datagrams: Mapping[int, frozenset[Target]] = {}
 
     def apply(self, text: str) -> None:
@@ -49,7 +52,7 @@ class Nftables:
             run(["nft", "-f", "-"], input=text)
             table, now = fingerprint(kernel, self._table), generation(kernel)
             if now == before + 1:
-                self._remember(_Applied(digest(text), table, now))
+                self._remember(_Applied(digest(text), table), now)
             self._forget_flows(kernel, datagrams(text))
 
     def _forget_flows(self, kernel: Netlink, published: Mapping[int, frozenset[Target]]) -> None:
@@ -67,29 +70,33 @@ class Nftables:
 
     def look(self) -> str:
         """The digest of the text in force, "" when the table is missing or is not as we left it."""
-        applied = self._applied
+        with self._lock:
+            applied, trusted = self._applied, self._generation
         with saying("look at the ruleset"), Netlink(NETFILTER) as kernel:
             now = generation(kernel)
-            if now == applied.generation:
+            if now == trusted:
                 return applied.text
             if not applied.table or fingerprint(kernel, self._table) != applied.table:
                 return ""
-            if generation(kernel) == now:
-                self._remember(_Applied(applied.text, applied.table, now))
+            unchanged = generation(kernel) == now
+        with self._lock:
+            if unchanged and self._applied is applied:  # no apply came between
+                self._generation = now
         return applied.text
 
     def _remembered(self) -> _Applied:
-        """What an earlier daemon left. Its generation is not trusted: it may be of before a reboot."""
+        """What an earlier daemon left."""
         try:
             record = json.loads(self._record.read_bytes())
             return _Applied(str(record["text"]), str(record["table"]))
         except (OSError, ValueError, TypeError, KeyError):
             return _Applied()
 
-    def _remember(self, applied: _Applied) -> None:
-        self._applied = applied
+    def _remember(self, applied: _Applied, generation: int = -1) -> None:
         with saying(f"remember the ruleset in {self._record}"):
             self._record.parent.mkdir(parents=True, exist_ok=True)
             part = self._record.with_suffix(".part")
             part.write_text(json.dumps(asdict(applied)))
             part.replace(self._record)
+        with self._lock:
+            self._applied, self._generation = applied, generation

@@ -20,7 +20,10 @@ from reconciler.errors import HostError
 LARGEST_FILE = 10 * 2**20  # of passwd and group, in bytes
 
 # Where the runtime mounts the kernel's file systems: a link or a file there sends it to the host (CVE-2026-41579).
-_MOUNTED_OVER = ("dev", "dev/pts", "dev/shm", "dev/mqueue", "proc", "sys", "sys/fs", "sys/fs/cgroup", "etc")
+_MOUNTED_OVER = ("dev", "dev/pts", "dev/shm", "dev/mqueue", "proc", "sys", "sys/fs", "sys/fs/cgroup")
+
+# Where the bundle itself mounts memory below those.
+_OURS = ("/dev", "/dev/shm")  # noqa: S108 - mount points, not files for us
 
 _MOST_LINKS = 40  # as in the kernel
 
@@ -70,7 +73,7 @@ def check_root(root: Path, destinations: Iterable[str], cwd: str = "/") -> None:
             _check_folder(descriptor, name)
         for path in (*destinations, cwd):
             place = locate(descriptor, path)
-            if beneath(place, KERNEL_FOLDERS) and place not in ("/dev", "/dev/shm") and not path.startswith("/dev"):  # noqa: S108
+            if path not in _OURS and beneath(place, KERNEL_FOLDERS):
                 raise HostError(f"cannot use {path!r} in the image: it leads to {place}")
     finally:
         os.close(descriptor)

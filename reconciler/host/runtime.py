@@ -43,7 +43,7 @@ class OciRuntime:
         self._cgroups = cgroups
         self._clock = clock
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._fifo: bool | None = None
+        self._open_fifo: Callable[[Path], bool] | None = None  # known after the first start
 
     def anticipate(self) -> None:
         """A start is likely soon: pay the kernel's wait for the first move between cgroups now, in the background."""
@@ -123,26 +123,12 @@ class OciRuntime:
         run(argv, env={"_OCI_SYNCPIPE": str(writer)}, cwd=folder, pass_fds=[writer], timeout=_CREATE_TIMEOUT)
 
     def _release(self, name: str) -> None:
-        if not (self._opens_fifo() and self._open_fifo(self._state / name / "exec.fifo")):
-            self._runtime("start", name)
-
-    def _opens_fifo(self) -> bool:
-        """Whether this runtime's `start` does no more than `_open_fifo`: runc 1.x, not a promise but a fact."""
-        if self._fifo is None:
+        """Let the created process go: by its start FIFO where that is all that `start` does, else by asking."""
+        if self._open_fifo is None:
             said = run([self._settings.runtime, "--version"], timeout=_VERSION_TIMEOUT)
-            self._fifo = said.startswith("runc version 1.")
-        return self._fifo
-
-    def _open_fifo(self, fifo: Path) -> bool:
-        """Let the created process go, which waits in its start FIFO: read what it writes. False when that fails."""
-        descriptor = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            if select.select([descriptor], [], [], _FIFO_TIMEOUT)[0] and os.read(descriptor, 1):
-                fifo.unlink()
-                return True
-        finally:
-            os.close(descriptor)
-        return False
+            self._open_fifo = next((act for name, act in _FIFOS.items() if said.startswith(name)), _no_fifo)
+        if not self._open_fifo(self._state / name / "exec.fifo"):
+            self._runtime("start", name)
 
     # --- end ---------------------------------------------------------------------------------------------------
 
@@ -242,6 +228,39 @@ def parse_report(report: bytes, id: str) -> int:
         why = str(given.get("message", f"status {pid}")).strip().splitlines()
         raise HostError(f"cannot start container {id[:12]}: {why[-1] if why else pid}")
     return pid
+
+
+def _read_fifo(fifo: Path) -> bool:
+    """runc: the process writes a byte when somebody reads, and whoever read it removes the FIFO."""
+    descriptor = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if select.select([descriptor], [], [], _FIFO_TIMEOUT)[0] and os.read(descriptor, 1):
+            fifo.unlink()
+            return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _write_fifo(fifo: Path) -> bool:
+    """crun: the process waits for a byte, and whoever writes it removes the FIFO first."""
+    try:
+        descriptor = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fifo.unlink()
+        return os.write(descriptor, b"\0") == 1
+    finally:
+        os.close(descriptor)
+
+
+def _no_fifo(_: Path) -> bool:
+    return False
+
+
+# What `start` does in these versions, no more; a fact of long standing, promised by neither.
+_FIFOS: dict[str, Callable[[Path], bool]] = {"runc version 1.": _read_fifo, "crun version 1.": _write_fifo}
 
 
 def _send(process: Process, number: int) -> None:

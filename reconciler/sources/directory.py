@@ -7,7 +7,6 @@ really gone is gone.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
@@ -72,7 +71,7 @@ class Directory:
             for entry in entries:
                 if is_spec(entry.name):
                     yield entry.name
-                elif not entry.name.startswith((".", "#")) and not entry.is_file():
+                elif not entry.name.startswith((".", "#")) and not entry.is_file(follow_symlinks=False):
                     yield from self._inside(entry.name, folder)
 
     def _inside(self, name: str, folder: int) -> Iterator[str]:
@@ -120,6 +119,4 @@ def _unusable(path: str, why: str) -> SpecError:
 
 
 def _why(error: OSError) -> str:
-    if error.errno == errno.ENXIO:  # a socket
-        return "it is not a regular file"
     return os.strerror(error.errno) if error.errno else str(error)

@@ -48,6 +48,7 @@ class Files:
         known = self._known.get(path)
         if known and known[0] == signature:
             return known[1]
+        _check(seen)  # before it is opened, because opening a device can already do something
         now = self.clock()
         try:
             text = _read(path, folder)
@@ -76,14 +77,12 @@ class Files:
 
 def _read(path: str, folder: int | None) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, dir_fd=folder)
-    with open(descriptor, "rb") as file:
-        seen = os.fstat(descriptor)
-        if not stat.S_ISREG(seen.st_mode):
-            raise ValueError("it is not a regular file")
-        if seen.st_size > MAX_BYTES:
-            raise ValueError(f"it is larger than {MAX_BYTES} bytes")
-        with _lease(descriptor):
+    try:
+        _check(os.fstat(descriptor))  # again: another file may stand there by now
+        with _lease(descriptor), open(descriptor, "rb", closefd=False) as file:
             return file.read(MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -106,3 +105,10 @@ def _lease(descriptor: int) -> Iterator[None]:
         yield
     finally:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+
+def _check(seen: os.stat_result) -> None:
+    if not stat.S_ISREG(seen.st_mode):
+        raise ValueError("it is not a regular file")
+    if seen.st_size > MAX_BYTES:
+        raise ValueError(f"it is larger than {MAX_BYTES} bytes")

@@ -12,7 +12,7 @@ from posixpath import dirname, join, normpath
 
 from reconciler.core.document import Document
 from reconciler.core.expand import app_name
-from reconciler.errors import Problem, SpecError
+from reconciler.errors import SpecError
 from reconciler.sources.directory import Directory
 from reconciler.sources.files import Files
 from reconciler.spec.parse import parse
@@ -79,7 +79,7 @@ class Specs:
 
         def read(name: str) -> bytes:
             beside[name] = None
-            found = beside[name] = self._read(path, name)
+            found = beside[name] = self._files.read(self._full(path, name))
             return found
 
         try:
@@ -90,12 +90,6 @@ class Specs:
     def _same_beside(self, path: str, beside: Beside) -> bool:
         folder = join(self._absolute, dirname(path))
         return all(self._files.peek(join(folder, name)) is text for name, text in beside.items())
-
-    def _read(self, path: str, name: str) -> bytes:
-        try:
-            return self._files.read(self._full(path, name))
-        except ValueError as error:  # no regular file, too large, or a NUL in its name
-            raise SpecError(Problem(join(dirname(path), name), 1, 1, f"cannot read the file: {error}")) from None
 
     def _folder(self, path: str) -> str:
         return normpath(join(self._absolute, dirname(path)))

@@ -118,8 +118,8 @@ class Converter:
         except FileNotFoundError:
             if file.required:
                 self.report.add(path, f"there is no file '{file.path}' beside the spec")
-        except OSError as error:
-            self.report.add(path, f"'{file.path}' cannot be read: {error.strerror or error}")
+        except (OSError, ValueError) as error:
+            self.report.add(path, f"'{file.path}' cannot be read: {self.files.why(error)}")
         except SpecError as error:
             self.report.problems.extend(error.problems)
         return {}

@@ -37,7 +37,7 @@ def variables(name: str, text: str, around: Mapping[str, str]) -> dict[str, str]
         try:
             key, value, end = _entry(text, index, known)
             length += len(value or "")
-            _check(length)
+            _check(value or "", length)
         except ValueError as error:
             raise SpecError(Problem(name, *_place(text, index), f"cannot read the variable: {error}")) from None
         if value is not None:
@@ -56,7 +56,9 @@ def _entry(text: str, index: int, known: Mapping[str, str]) -> tuple[str, str | 
     return entry[1], *_value(text, entry.end(), known)
 
 
-def _check(length: int) -> None:
+def _check(value: str, length: int) -> None:
+    if "\0" in value:
+        raise ValueError("its value must not hold a NUL character")
     if length > MAX_LENGTH:
         raise ValueError(f"all values together are longer than {MAX_LENGTH} characters")
 

@@ -19,9 +19,13 @@ class Files:
     asked: dict[str, None] = field(default_factory=dict)
 
     def text(self, path: str) -> str:
-        """The text of a file beside the spec. Raises OSError from reading and SpecError from decoding."""
+        """The text of a file beside the spec. Raises OSError and ValueError from reading, SpecError from decoding."""
         self.asked[path] = None
         return decode(self.shown(path), self.read(path))
+
+    def why(self, error: OSError | ValueError) -> str:
+        """Why reading failed, for a person."""
+        return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
     def shown(self, path: str) -> str:
         """`path` as errors show it."""

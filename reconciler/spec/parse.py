@@ -23,8 +23,9 @@ def parse(name: str, text: bytes, read: Callable[[str], bytes], folder: str = "/
     """Read one spec.
 
     `name` is the path that errors show; its ending says TOML or YAML. `read` returns the bytes of a file given
-    relative to the spec's folder, or raises FileNotFoundError or another OSError. `folder` is the absolute folder
-    against which relative paths count. Raises SpecError with all problems that could be found.
+    relative to the spec's folder, or raises FileNotFoundError, another OSError, or ValueError with the reason.
+    `folder` is the absolute folder against which relative paths count. Raises SpecError with all problems that
+    could be found.
     """
     files = Files(name, folder, read)
     tree = _tree(name, decode(name, text))
@@ -62,6 +63,5 @@ def _variables(files: Files) -> Mapping[str, str]:
         return dotenv.variables(files.shown(".env"), files.text(".env"), {})
     except FileNotFoundError:
         return {}
-    except OSError as error:
-        why = f"cannot read the file: {error.strerror or error}"
-        raise SpecError(Problem(files.shown(".env"), 1, 1, why)) from None
+    except (OSError, ValueError) as error:
+        raise SpecError(Problem(files.shown(".env"), 1, 1, f"cannot read the file: {files.why(error)}")) from None

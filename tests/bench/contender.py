@@ -29,6 +29,7 @@ class Contender(ABC):
 
     name: str
     agent: Sequence[str] = ("tests.bench.agent",)
+    idles = False  # whether something of the engine stays that could use CPU when nothing is to do
     agent_counts = False  # the agent is the engine itself
     engine = ""  # the word by which the engine's own process is known; "" when it has none
     environment: dict[str, str] = {}  # noqa: RUF012 - a constant of each class
@@ -71,6 +72,11 @@ class Contender(ABC):
     def leftovers(self) -> int:
         """What the engine still keeps of containers that it removed, beside processes and mounts."""
         return 0
+
+    def last_words(self) -> str:
+        """The end of the engine's log, for when it failed."""
+        log = self.folder / "log"
+        return log.read_text(errors="replace")[-1500:] if log.is_file() else ""
 
     def engine_cpu(self) -> float:
         """CPU seconds of the engine's own process, without its children."""

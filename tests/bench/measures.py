@@ -87,7 +87,7 @@ def sparing(contender: Contender) -> Iterator[None]:
     try:
         yield
     except (CellError, TimeoutError, KeyError) as error:
-        print(f"\nwithout {contender.name} from here on: {error}", file=sys.stderr)
+        print(f"\nwithout {contender.name} from here on: {error}\n{contender.last_words()}", file=sys.stderr)
         contender.failed = True
 
 
@@ -146,7 +146,7 @@ class Crowd:
             yield Sample(f"T8 {self.size}", contender.name, "cpu", spent / self.size, watch.foreign)
         yield pss(contender, self.size)
         yield from self._look(contender)
-        if idle:
+        if idle and contender.idles:
             yield self._idle(contender, idle)
         yield from remove(contender, list(ports), f"T7 {self.size}")
 

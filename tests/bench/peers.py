@@ -70,6 +70,7 @@ class Docker(Contender):
 
     name = "docker"
     engine = "dockerd"
+    idles = True
     compose: list[str] = []  # noqa: RUF012 - set once, by the command line
 
     def prepare(self) -> None:

@@ -236,6 +236,15 @@ def test_after_a_reboot_the_network_comes_back_where_its_containers_are() -> Non
     ]
 
 
+def test_a_bridge_without_its_address_is_completed_before_anything_joins_it() -> None:
+    bare = {"shop_default": replace(NETWORK, subnet="")}
+    found = made(desired(WEB_CONTAINER), host(networks=bare))
+    assert [task.key for task in found.tasks if task.key != "firewall"] == ["network:shop_default"]
+    assert str(found.waits[0]) == "container:shop-web-1: waits: waits for network shop_default"
+    dead = seen(Dead(), mounted=False, connected=False)
+    assert "waits for network shop_default" in str(made(desired(WEB_CONTAINER), host(dead, networks=bare)))
+
+
 def test_a_lost_link_is_repaired_without_a_restart() -> None:
     assert printed(desired(WEB_CONTAINER), host(seen(connected=False))) == [
         f"container:shop-web-1: connect container shop-web-1 aaaaaaaaaaaa to {BRIDGE} as 10.0.7.2"

@@ -43,9 +43,9 @@ def test_canonical(text: str, full: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", " ", "a b", "Nginx", "user/Repo", "User/repo", "a//b", "/a", "a/", "a:", "a:-x", "a@", "a@sha256:12", "a..b",
-        "a___b", "-a", "a-", "a:" + "x" * 129, "https://a.b/c", "a" * 256, "a\n", "ä", f"a@{SHA.upper()}", "a:1:2", "oci:", "oci:a:b:c",
-        "oci:a:", "oci:\0", f"a@md5:{'0' * 32}", "a.b:port/c",
+        "", " ", "a b", "Nginx", "user/Repo", "User/repo", "a//b", "/a", "a/", "a:", "a:-x", "a@", "a@sha256:12",
+        "a..b", "a___b", "-a", "a-", "a:" + "x" * 129, "https://a.b/c", "a" * 256, "a\n", "ä",
+        f"a@{SHA.upper()}", "a:1:2", "oci:", "oci:a:b:c", "oci:a:", "oci:\0", f"a@md5:{'0' * 32}", "a.b:port/c",
     ],
 )  # fmt: skip
 def test_refused_with_a_reason(text: str) -> None:

@@ -82,7 +82,7 @@ class Host:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **ENVIRONMENT},
+                env={**os.environ, **ENVIRONMENT, "RECONCILER_DEBUG": "1"},
             )
         self.until(lambda: self.ask("/healthz")["alive"], "the daemon answers")
 
@@ -105,6 +105,13 @@ class Host:
     def said(self, lines: int = 40) -> str:
         """The end of what the daemon wrote."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:]) if self._log.exists() else ""
+
+    def logs(self) -> str:
+        """The last line of what each container wrote."""
+        found = (
+            path.read_text(errors="replace").splitlines() for path in self.machine.state.glob("containers/*/log/*")
+        )
+        return "\n".join(lines[-1] for lines in found if lines)
 
     # --- the socket ----------------------------------------------------------------------------------------
 
@@ -156,7 +163,7 @@ class Host:
             plan = "no answer"
             with contextlib.suppress(OSError, AssertionError):
                 plan = "\n".join(self.ask("/v1/plan")["text"])
-            message = f"{error}\n--- the plan\n{plan}\n--- the daemon\n{self.said()}"
+            message = f"{error}\n--- the plan\n{plan}\n--- the daemon\n{self.said()}\n--- the containers\n{self.logs()}"
             raise AssertionError(message) from None
 
     def until_converged(self, *running: str, seconds: float = 60.0) -> None:

@@ -54,7 +54,7 @@ class Machine:
         self.disk = disk
         self.state = disk / "state"
         self.instance = f"test-{uuid.uuid4().hex[:8]}"
-        for name in ("specs", "state", "etc/reconciler"):
+        for name in ("specs", "etc/reconciler"):
             (disk / name).mkdir(parents=True)
         (disk / "etc/hosts").write_text(f"127.0.0.1 localhost machine\n{ADDRESS} {NAME}\n")
         settings = SETTINGS.format(instance=self.instance, disk=disk, run=RUN, registry=registry.http, ca=registry.ca)

@@ -122,7 +122,7 @@ class Namespaces:
         """Kill everything inside and wait until it is gone."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
-        self._holder.wait()
+        self._holder.communicate()
 
 
 def child_of(pid: int) -> int:

@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from tests.end_to_end.host import Host
+from tests.end_to_end.host import DIFFERENT, Host
 
 pytestmark = [pytest.mark.root, pytest.mark.host]
 
@@ -49,7 +49,8 @@ def test_half_written_file_holds_its_app_and_no_other(web: Host) -> None:
 
 def test_broken_spec_is_told_with_its_place(web: Host) -> None:
     web.write("web.toml", WEB.replace("ports", "prots"))
-    web.until(lambda: "web.toml:4:1: cannot" in web.reconciler("status"), "status names file, line and column")
+    web.until(lambda: web.ask("/v1/status")["troubles"], "the broken spec is told")
+    assert "web.toml:4:1: cannot" in web.reconciler("status", code=DIFFERENT)
     assert web.http(8080) == "one\n"
 
 

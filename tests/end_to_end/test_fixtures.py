@@ -51,7 +51,11 @@ def test_reboot_keeps_the_disk_and_nothing_else(machine: Machine) -> None:
         return machine.inside.run("cat", "/proc/sys/kernel/random/boot_id")
 
     before = boot_id()
-    machine.inside.run("sh", "-c", f"echo kept > {machine.state}/file; mkdir {RUN}; ip link add br-1 type bridge")
+    machine.inside.run(
+        "sh",
+        "-c",
+        f"mkdir {machine.state}; echo kept > {machine.state}/file; mkdir {RUN}; ip link add br-1 type bridge",
+    )
     machine.inside.run("mkdir", f"/sys/fs/cgroup/{_controller()}{machine.instance}")
     machine.reboot()
     assert (machine.state / "file").read_text() == "kept\n"

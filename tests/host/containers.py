@@ -158,7 +158,7 @@ class Host:
         for mount in self._mounts():
             overlay.unmount(Path(mount))
         self.reader.close()
-        cgroups.remove_empty(self.cgroups.root, self.settings.instance)
+        self.cgroups.remove()
 
     def _remove(self, id: str) -> None:
         deadline = time.monotonic() + 10

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.cgroups import Cgroups, Usage, detect, remove_empty
+from reconciler.host.cgroups import Cgroups, Usage, detect
 
 
 def _v1(root: Path) -> Cgroups:
@@ -91,7 +91,7 @@ def test_monitors_are_moved_away(tmp_path: Path) -> None:
 def test_empty_groups_are_removed_and_others_are_not(tmp_path: Path) -> None:
     for name in ("pids/ours/monitors", "memory/ours/monitors", "memory/ours/c-1", "pids/theirs"):
         (tmp_path / name).mkdir(parents=True)
-    remove_empty(tmp_path, "ours")
+    detect("ours", root=tmp_path).remove()
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
         "memory",
         "memory/ours",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from collections.abc import Iterator
@@ -169,6 +170,35 @@ DENIED = {
 @pytest.mark.parametrize("what", DENIED)
 def test_denied(host: Host, what: str) -> None:
     assert host.output(container(f"({DENIED[what]}) >/dev/null 2>&1 && echo allowed || echo denied")) == "denied\n"
+
+
+# Numbers that are the same on every architecture; the errno that a container of Docker's gets.
+CALLS = {
+    "io_uring_setup": (425, errno.EPERM),
+    "open_tree": (428, errno.EPERM),
+    "fsopen": (430, errno.EPERM),
+    "clone3": (435, errno.ENOSYS),
+    "pidfd_getfd": (438, errno.EPERM),
+    "mount_setattr": (442, errno.EPERM),
+    "pidfd_open": (434, errno.EINVAL),
+}
+FAMILIES = {"AF_ALG": (38, errno.EPERM), "AF_VSOCK": (40, errno.EPERM), "AF_UNIX": (1, 0), "AF_INET": (2, 0)}
+
+
+def test_system_calls_end_as_docker_s_filter_ends_them(host: Host) -> None:
+    """Asked with the host's own perl, which every Debian has."""
+    for name in ("lib", "lib64"):
+        (host.layers / "base" / name).symlink_to(f"usr/{name}")
+    calls = "".join(f"syscall({number}, -1, -1, -1); print $! + 0, qq( );" for number, _ in CALLS.values())
+    sockets = "".join(
+        f"print +(socket(my $s{number}, {number}, $_, 0) ? 0 : $! + 0), qq( ) for 1;" for number, _ in FAMILIES.values()
+    )
+    mounts = (BindMount(source="/usr", target="/usr", read_only=True),)
+    perl = container(entrypoint=("/usr/bin/perl", "-e", f"$! = 0; {calls}{sockets} print qq(\n)"), mounts=mounts)
+    seen = [int(word) for word in host.output(perl).split()]
+    assert dict(zip([*CALLS, *FAMILIES], seen, strict=True)) == {
+        name: expected for name, (_, expected) in {**CALLS, **FAMILIES}.items()
+    }
 
 
 def test_devices_are_the_standard_ones(host: Host) -> None:

@@ -81,7 +81,17 @@ def test_a_fit_root_passes(tmp_path: Path) -> None:
     check_root(tmp_path, ["/data", "/var/run/x", "/dev/shm"], "/srv")
 
 
-@pytest.mark.parametrize("name", ["dev", "etc", "sys/fs"])
+@pytest.mark.parametrize("path", ["/devices/x", "/var/run/x", "/etc/hosts"])
+def test_a_mount_that_links_lead_below_the_kernel_s_folders_is_refused(tmp_path: Path, path: str) -> None:
+    for name in ("var", "etc"):
+        (tmp_path / name).mkdir()
+    for name, target in {"devices": "/proc/sys", "var/run": "../dev", "etc/hosts": "/sys/x"}.items():
+        (tmp_path / name).symlink_to(target)
+    with pytest.raises(HostError, match="in the image: it leads to /"):
+        check_root(tmp_path, [path])
+
+
+@pytest.mark.parametrize("name", ["dev", "proc", "sys/fs"])
 def test_a_link_where_the_kernel_mounts_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).symlink_to("/tmp")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.model import Created, Dead, Exited, Running
+from reconciler.core.model import Created, Dead, Exited, Running, SeenContainer
 from reconciler.errors import HostError
 from reconciler.host import runs
 from reconciler.host.observe.containers import UNKNOWN_EXIT, ContainerReader
@@ -135,7 +135,7 @@ def test_a_new_run_starts_before_the_ended_one_is_cleaned(host: Host) -> None:
     seen = host.see(id)
     assert isinstance(seen.state, Running)
     assert seen.leftovers == ()
-    assert host.log(id) == "run\nrun\n"
+    host.wait_for_log(id, "run\nrun\n")
     assert not host.cgroups.folder(f"{id}-1", "pids").exists()
     assert host.cgroups.folder(f"{id}-2", "pids").exists()
 
@@ -343,6 +343,31 @@ def test_only_what_is_named_is_read_again(host: Host) -> None:
     other = host.create(container())
     assert {*host.reader.look(frozenset())} == {id, other}
     assert isinstance(host.reader.look(frozenset({id}))[id].state, Exited)
+
+
+def test_what_did_not_change_is_not_read_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    running, ended = host.start(container()), host.start(container("true"))
+    host.wait(ended)
+    before = host.reader.look(None)
+    again: list[str] = []
+    read = ContainerReader._read
+
+    def counting(self: ContainerReader, id: str, numbers: list[int], mounted: frozenset[str]) -> SeenContainer:
+        again.append(id)
+        return read(self, id, numbers, mounted)
+
+    monkeypatch.setattr(ContainerReader, "_read", counting)
+    assert host.reader.look(None) == before
+    assert again == []
+    host.runtime.clean(ended)
+    assert host.reader.look(None)[ended].leftovers == ()
+    assert again == [ended]
+    host.runtime.stop(running, "SIGWINCH")
+    state = host.reader.look(None)[running].state
+    assert isinstance(state, Running)
+    assert state.stop_sent is not None
+    run(["umount", str(host.settings.run / "netns" / running)])
+    assert not host.reader.look(None)[running].connected
 
 
 def test_a_reboot_leaves_a_dead_container_that_starts_again(host: Host) -> None:

@@ -57,6 +57,7 @@ def test_read(text: str, found: dict[str, str]) -> None:
         ('A="x\\"', '.env:1:1: cannot read the variable: the value lacks its closing "'),
         ("A='x'y", ".env:1:1: cannot read the variable: something stands behind the closing '"),
         ("A=${B", ".env:1:1: cannot read the variable: '${B' lacks its closing brace"),
+        ("B=1\nA=x\0", ".env:2:1: cannot read the variable: its value must not hold a NUL character"),
         ("A=${B:?no}", ".env:1:1: cannot read the variable: variable 'B' is not set: no"),
     ],
 )
@@ -77,7 +78,7 @@ def test_many_variables_take_no_square_time() -> None:
     assert len(variables(".env", text, {"A0": ""})) == 19_999
 
 
-@given(st.dictionaries(st.text("ABC_", min_size=1), st.text(st.characters(exclude_characters="\r"))))
+@given(st.dictionaries(st.text("ABC_", min_size=1), st.text(st.characters(exclude_characters="\r\0"))))
 def test_quoted_values_come_back(given_: dict[str, str]) -> None:
     def quoted(value: str) -> str:
         return value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")

@@ -84,6 +84,14 @@ def test_mistakes_of_variables_and_of_values_come_together() -> None:
     assert [line.split(" ")[0] for line in lines] == ["app.yaml:3:12:", "app.yaml:4:5:"]
 
 
+def test_what_is_quoted_stays_one_printable_line_of_bounded_length() -> None:
+    (line,) = errors(HEAD + r'ports: ["1\n2\e[31m"]')
+    assert line.startswith(r"app.yaml:4:13: cannot use 'ports[0]' of service 'web': '1\n2\x1b[31m' is no port; ")
+    (line,) = errors(HEAD + f"hostname: {'x' * 100_000}")
+    assert len(line) == 1000
+    assert line.endswith("xxx…")
+
+
 def test_two_duplicate_keys_are_two_problems() -> None:
     lines = errors("services: {}\nservices: {}\nname: a\nname: b\n")
     assert [line.split(" ")[0] for line in lines] == ["app.yaml:2:1:", "app.yaml:4:1:"]

@@ -90,8 +90,7 @@ def test_ports(text: str, ports: list[PortMapping]) -> None:
         ("/a:/d:cached", BindMount(source="/a", target="/d")),
         ("{type: bind, source: a, target: //d}", BindMount(source="/srv/app/a", target="/d")),
         (
-            "{type: bind, source: /a, target: /d, read_only: true,"
-            " bind: {create_host_path: false, propagation: shared}}",
+            "{type: bind, source: /a, target: /d, read_only: on, bind: {create_host_path: no, propagation: shared}}",
             BindMount(source="/a", target="/d", read_only=True, create_host_path=False, propagation="shared"),
         ),
         (

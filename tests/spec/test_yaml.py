@@ -119,3 +119,15 @@ def shape(value: object) -> object:
     if isinstance(value, dict):
         return {key: shape(item) for key, item in value.items()}
     return [shape(item) for item in value] if isinstance(value, list) else str(value)
+
+
+@pytest.mark.parametrize("loader", [pyyaml.BaseLoader, pyyaml.CBaseLoader])
+def test_with_and_without_libyaml(monkeypatch: pytest.MonkeyPatch, loader: type) -> None:
+    """A host may have PyYAML without libyaml; a spec means the same there."""
+    monkeypatch.setattr(yaml, "_LOADER", loader)
+    tree = yaml.load("a", "# c\na: &x\n  - 'no'\n  - 5\n  - |\n    text\nb: {c: *x, <<: {d: ~}}\n")
+    assert tree.data == {"a": ["no", 5, "text\n"], "b": {"c": ["no", 5, "text\n"], "d": None}}
+    assert (tree.values["a", 1], tree.values["b", "c", 0], tree.keys["b", "d"]) == ((4, 5), (3, 5), (7, 17))
+    for text in ("a: b: c", "a: !x 1", "a: 1\na: 2", "[" * 2000, "a: \x07", "a: *b", "? [a]"):
+        with pytest.raises(SpecError, match=r"^a:\d+:\d+: cannot "):
+            yaml.load("a", text)

@@ -78,7 +78,11 @@ class Disk:
 
     def records(self, folder: str) -> Iterator[Mapping[str, object]]:
         """Every record in `folder` that can be read; a damaged one is as if it were not there."""
-        for path in sorted((self.root / folder).iterdir()):
+        try:
+            paths = sorted((self.root / folder).iterdir())
+        except FileNotFoundError:  # nothing was ever pulled on this host
+            return
+        for path in paths:
             if record := parse_record(path.read_bytes()):
                 yield record
 

@@ -73,7 +73,7 @@ class Observer:
         return {id: joined for id, (_, joined) in self._joined.items()}
 
     def _with_link(self, id: str, seen: SeenContainer) -> tuple[SeenContainer, SeenContainer]:
-        connected = seen.connected and (seen.network is None or id in self._links.attached)
+        connected = id in (self._links.pinned if seen.network is None else self._links.attached)
         before = self._joined.get(id)
         if before and before[0] is seen and before[1].connected == connected:
             return before

@@ -35,6 +35,7 @@ class _Bundle:
 
 @dataclass(slots=True)
 class _Watched:
+    name: str  # of the run
     run: Run
     monitor: int | None  # pidfd, None when the monitor has ended
 
@@ -44,12 +45,15 @@ class ContainerReader:
 
     def __init__(self, settings: Settings, cgroups: Cgroups) -> None:
         self._settings = settings
-        self._roots = settings.containers.resolve()  # as mountinfo names them
-        self._pins = (settings.run / runs.NAMESPACES).resolve()
+        self._roots = str(settings.containers.resolve())  # as mountinfo names them
+        self._pins = str((settings.run / runs.NAMESPACES).resolve())
+        self._runs = str(settings.run / runs.FOLDER)
+        self._states = str(settings.run / runs.STATE)
         self._cgroups = cgroups
         self._bundles: dict[str, _Bundle] = {}
-        self._watched: dict[str, _Watched] = {}  # by run
+        self._watched: dict[str, _Watched] = {}  # the newest run of each container, by the container's id
         self._seen: dict[str, SeenContainer] = {}
+        self._marked: dict[str, tuple[object, ...]] = {}  # by which a change would have shown
 
     def look(self, ids: frozenset[str] | None = None) -> Mapping[str, SeenContainer]:
         """All containers by id; only those in `ids`, and new ones, are read again, or all when it is None."""
@@ -61,42 +65,65 @@ class ContainerReader:
         if again:
             mounted = mount_points(Path("/proc/self/mountinfo").read_text())
             for id in again:
-                self._seen[id] = self._look(id, numbers.get(id, []), mounted)
+                self._look(id, numbers.get(id, []), mounted)
         return dict(self._seen)
 
     def monitors(self) -> Mapping[int, str]:
         """Open pidfds of the monitors of live runs, and whose they are; readable when one has ended."""
-        return {
-            watched.monitor: runs.split(name)[0]
-            for name, watched in self._watched.items()
-            if watched.monitor is not None
-        }
+        return {watched.monitor: id for id, watched in self._watched.items() if watched.monitor is not None}
 
     def close(self) -> None:
         """Close all descriptors."""
-        for name in [*self._watched]:
-            self._unwatch(name)
+        for id in [*self._watched]:
+            self._unwatch(id)
 
     # --- one container -----------------------------------------------------------------------------------------
 
-    def _look(self, id: str, numbers: list[int], mounted: frozenset[str]) -> SeenContainer:
+    def _look(self, id: str, numbers: list[int], mounted: frozenset[str]) -> None:
+        name = f"{id}-{numbers[-1]}" if numbers else ""
+        places = (f"{self._roots}/{id}/rootfs" in mounted, f"{self._pins}/{id}" in mounted)
+        marks = (*self._marks(id, name), len(numbers), *places)
+        if self._marked.get(id) != marks or not self._settled(id):
+            self._seen[id] = self._read(id, numbers, mounted)
+            self._marked[id] = marks
+
+    def _marks(self, id: str, run: str) -> tuple[object, ...]:
+        """What changes when a container does: its record, its run's folder and state, its log."""
+        return (
+            _mark(f"{self._roots}/{id}/config.json"),
+            _mark(f"{self._roots}/{id}/log/{logs.NAME}"),
+            *((_mark(f"{self._runs}/{run}"), _mark(f"{self._states}/{run}")) if run else (None, None)),
+        )
+
+    def _settled(self, id: str) -> bool:
+        """Whether what was seen of `id` can only change together with its marks."""
+        watched = self._watched.get(id)
+        match self._seen[id].state:
+            case Exited():
+                return True
+            case Running(monitored=True) if watched is not None and watched.monitor is not None:
+                return not _readable(watched.monitor)
+            case _:
+                return False
+
+    def _read(self, id: str, numbers: list[int], mounted: frozenset[str]) -> SeenContainer:
         folder = self._settings.containers / id
         bundle = self._bundle(id, folder)
         if bundle.record is None:
             return _damaged(id, bundle.damaged)
         names = [f"{id}-{number}" for number in numbers]
-        self._drop_old(id, names)
-        state = self._state(names[-1]) if names else Dead()
-        counts = self._counts(names, folder)
+        watched = self._watch(id, names[-1] if names else "")
+        state = self._state(watched) if watched else Dead()
+        counts = (watched.run.restarts, watched.run.failures) if watched else _counts(folder)
         seen = seen_container(bundle.record, state)
         return replace(
             seen,
             command=bundle.command,
-            mounted=str(self._roots / id / "rootfs") in mounted,
-            connected=str(self._pins / id) in mounted,
+            mounted=f"{self._roots}/{id}/rootfs" in mounted,
+            connected=f"{self._pins}/{id}" in mounted,
             restarts=counts[0],
             failures=counts[1],
-            leftovers=self._leftovers(names, state),
+            leftovers=self._leftovers(names, watched, state),
             log_bytes=_size(folder / "log" / logs.NAME),
         )
 
@@ -113,32 +140,19 @@ class ContainerReader:
         self._bundles[id] = known
         return known
 
-    def _counts(self, names: list[str], folder: Path) -> tuple[int, int]:
-        watched = self._watched.get(names[-1]) if names else None
-        if watched is not None:
-            return watched.run.restarts, watched.run.failures
-        try:
-            given = json.loads((folder / "runs.json").read_text())
-            return int(given["restarts"]), int(given["failures"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0, 0
-
     # --- its runs ----------------------------------------------------------------------------------------------
 
-    def _state(self, name: str) -> State:
-        watched = self._watch(name)
-        folder = self._settings.run / runs.FOLDER / name
-        if watched is None:
-            return Dead()
+    def _state(self, watched: _Watched) -> State:
+        folder = self._settings.run / runs.FOLDER / watched.name
         monitored = watched.monitor is not None and not _readable(watched.monitor)
         alive = monitored or runs.lives(watched.run.init)
         code = _number(folder / "exit")  # read last: a monitor that has ended has written it before
         if code is not None or not alive:
             self._release(watched)
-            return self._exited(name, folder, watched.run, code)
+            return self._exited(watched, folder, code)
         if not monitored:
             self._release(watched)
-        if (self._settings.run / runs.STATE / name / "exec.fifo").exists():
+        if (self._settings.run / runs.STATE / watched.name / "exec.fifo").exists():
             return Created(pid=watched.run.init.pid)
         return Running(
             pid=watched.run.init.pid,
@@ -147,39 +161,38 @@ class ContainerReader:
             monitored=monitored,
         )
 
-    def _exited(self, name: str, folder: Path, run: Run, code: int | None) -> Exited:
+    def _exited(self, watched: _Watched, folder: Path, code: int | None) -> Exited:
         at = _modified(folder / "exit") if code is not None else _modified(folder / "run.json")
         return Exited(
             code=UNKNOWN_EXIT if code is None else code,
-            at=at or run.since,
-            since=run.since,
-            oom=(folder / "oom").exists() or self._cgroups.oom_kills(name) > 0,
+            at=at or watched.run.since,
+            since=watched.run.since,
+            oom=(folder / "oom").exists() or self._cgroups.oom_kills(watched.name) > 0,
             stopped=(folder / "stopped").exists(),
         )
 
-    def _watch(self, name: str) -> _Watched | None:
-        watched = self._watched.get(name)
-        if watched is None:
-            run = runs.read(self._settings.run / runs.FOLDER / name)
+    def _watch(self, id: str, name: str) -> _Watched | None:
+        watched = self._watched.get(id)
+        if watched is None or watched.name != name:
+            self._unwatch(id)
+            run = runs.read(self._settings.run / runs.FOLDER / name) if name else None
             if run is None:
                 return None
-            watched = self._watched[name] = _Watched(run, runs.hold(run.monitor))
+            watched = self._watched[id] = _Watched(name, run, runs.hold(run.monitor))
         return watched
 
-    def _leftovers(self, names: list[str], state: State) -> tuple[str, ...]:
-        live = isinstance(state, Running | Created)
-        old = names[:-1] if live else names
-        newest = names[-1] if names else ""
-        root = self._settings.run / runs.STATE
-        return tuple(name for name in old if name != newest or name not in self._watched or (root / name).exists())
+    def _leftovers(self, names: list[str], watched: _Watched | None, state: State) -> tuple[str, ...]:
+        """Old runs, the newest when it never came to life, and the newest when it has ended and was not cleaned."""
+        if watched is None:
+            return tuple(names)
+        newest = names[-1:] if isinstance(state, Exited) and self._uncleaned(watched.name) else []
+        return (*names[:-1], *newest)
 
-    def _drop_old(self, id: str, names: list[str]) -> None:
-        kept = names[-1:]
-        for name in [name for name in self._watched if name.startswith(f"{id}-") and name not in kept]:
-            self._unwatch(name)
+    def _uncleaned(self, name: str) -> bool:
+        return (self._settings.run / runs.STATE / name).exists()
 
-    def _unwatch(self, name: str) -> None:
-        watched = self._watched.pop(name, None)
+    def _unwatch(self, id: str) -> None:
+        watched = self._watched.pop(id, None)
         if watched is not None:
             self._release(watched)
 
@@ -191,7 +204,8 @@ class ContainerReader:
     def _forget(self, id: str) -> None:
         self._bundles.pop(id, None)
         self._seen.pop(id, None)
-        self._drop_old(id, [])
+        self._marked.pop(id, None)
+        self._unwatch(id)
 
 
 # --- parsing, pure -----------------------------------------------------------------------------------------------
@@ -280,10 +294,26 @@ def _runs(folder: Path) -> dict[str, list[int]]:
     return {id: sorted(numbers) for id, numbers in found.items()}
 
 
+def _mark(path: str) -> tuple[int, int, int] | None:
+    try:
+        seen = os.lstat(path)
+    except OSError:
+        return None
+    return seen.st_mtime_ns, seen.st_ino, seen.st_size
+
+
 def _readable(descriptor: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _counts(folder: Path) -> tuple[int, int]:
+    try:
+        given = json.loads((folder / "runs.json").read_text())
+        return int(given["restarts"]), int(given["failures"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0, 0
 
 
 def _number(path: Path) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -112,10 +112,24 @@ def test_the_next_daemon_finds_the_table_as_it_was_left(world: World) -> None:
 def test_a_record_of_before_the_reboot_is_not_believed(world: World) -> None:
     world.firewall.apply(TEXT)
     nft("flush", "ruleset")
-    record = world.settings.run / "firewall.json"
-    kept = json.loads(record.read_text())
-    record.write_text(json.dumps(kept | {"generation": now()}))
     assert Nftables(world.settings).look() == ""
+
+
+def test_looks_beside_an_apply_see_one_text_or_none(world: World) -> None:
+    texts = [TEXT, render("test", NETWORKS, [])]
+
+    def apply_in_turns() -> None:
+        for turn in range(12):
+            world.firewall.apply(texts[turn % 2])
+
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        applying = threads.submit(apply_in_turns)
+        seen = set()
+        while not applying.done():
+            seen.add(world.firewall.look())
+        applying.result()
+    assert seen <= {"", *map(digest, texts)}
+    assert world.firewall.look() == digest(texts[1])
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "7", '{"text": 1}', "\0"])

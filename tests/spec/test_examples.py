@@ -1,0 +1,47 @@
+"""The examples and the demo specs mean what their comments say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reconciler.core.document import Document
+from reconciler.core.model import Desired
+from reconciler.core.resolve import resolve
+from reconciler.sources.specs import Specs
+
+ROOT = Path(__file__).parents[2]
+
+
+def desired(folder: str) -> Desired:
+    specs = Specs(ROOT / folder)
+    loaded, unavailable = specs.load()
+    assert all(isinstance(document, Document) and not document.warnings for document in loaded.values())
+    return resolve(loaded, frozenset(), unavailable, specs.apps)
+
+
+def test_examples() -> None:
+    found = desired("examples")
+    assert found.held == {}
+    assert {container.app for container in found.containers.values()} == {
+        "blog", "cache", "gitea", "monitoring", "web", "workers",
+    }  # fmt: skip
+    assert sorted(found.volumes) == [
+        "blog_database", "blog_site", "cache_data", "gitea_data", "gitea_database", "monitoring_metrics",
+    ]  # fmt: skip
+    assert "gitea_inside" in found.networks
+    assert dict(found.containers["blog-mariadb-1"].environment)["MARIADB_PASSWORD"] == "change me"
+    assert dict(found.containers["gitea-database-1"].environment)["GITEA__database__PASSWD"] == "change-me-too"
+    workers = [container for container in found.containers.values() if container.app == "workers"]
+    assert [container.replica for container in workers] == [1, 2, 3]
+    assert dict(workers[0].environment) == {"GREETING": "hello\tfrom reconciler", "LOG_LEVEL": "info", "REGION": "eu"}
+    assert len({container.ports for container in workers}) == 1
+
+
+def test_demo_specs_need_only_the_demo_image() -> None:
+    found = desired("specs")
+    assert found.held == {}
+    assert {container.image for container in found.containers.values()} == {f"oci:{ROOT}/.build/demo-image:latest"}
+    assert sorted(found.containers) == ["clock-clock-1", "hello-web-1", "hello-web-2", "hello-web-3"]
+    port = found.containers["hello-web-1"].ports[0]
+    assert (port.host_ip, port.published) == ("127.0.0.1", 8080)
+    assert dict(found.containers["clock-clock-1"].environment) == {"GREETING": "Good day,", "PAUSE": "5"}
