@@ -52,6 +52,7 @@ class FakeHost:
         self.fault = fault
         self.now = 1000.0
         self.seen_images: dict[str, SeenImage] = {}
+        self.stored: set[str] = set()  # digests of all that was ever pulled; a name may leave them behind
         self.moved: dict[str, int] = {}
         self.bridges: dict[str, SeenNetwork] = {}
         self.folders: set[str] = set()
@@ -116,6 +117,7 @@ class FakeHost:
     def answer(self, reference: str, platform: str) -> SeenImage:
         """What the registry has now; `moved` counts how often it got another image for a tag."""
         found = image(reference, 1 + self.moved.get(reference, 0))
+        self.stored.add(found.digest)
         return replace(found, platform=platform, checked_at=self.now, tried_at=self.now)
 
     def start(self, id: str, restarts: int, failures: int) -> None:
@@ -172,7 +174,7 @@ class _Bundles:
 
     def create(self, id: str, container: Container, revision: str, image: SeenImage, address: str) -> None:
         host = self.host
-        if id in host.containers or image not in host.seen_images.values():
+        if id in host.containers or image.digest not in host.stored:
             raise IllegalCallError(f"create of {container.name}")
         if address and any(
             seen.address == address and seen.network == container.network for seen in host.containers.values()
