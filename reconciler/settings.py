@@ -42,6 +42,7 @@ class Settings:
     logs: LogLimits = field(default_factory=LogLimits)
     insecure_registries: tuple[str, ...] = ()  # hosts that may be spoken to without verified TLS
     registry_ca: Path | None = None
+    registry_auth: Path | None = None  # logins, as docker or podman write them; looked at before root's own
 
     @property
     def images(self) -> Path:

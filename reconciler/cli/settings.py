@@ -132,6 +132,7 @@ OPTIONS = (
     Option("log_files", _integer(1, 100), "COUNT", "how many log files of a container are kept"),
     Option("insecure_registries", _hosts, "HOSTS", "registries that may be spoken to without verified TLS"),
     Option("registry_ca", _path, "FILE", "certificates that registries may be signed with"),
+    Option("registry_auth", _path, "FILE", "logins for registries, as docker login or podman login write them"),
 )
 _BY_KEY = {option.key: option for option in OPTIONS}
 

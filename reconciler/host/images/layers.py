@@ -103,7 +103,7 @@ class _Fetch:
         self._counter = Counter(self._reference, sum(blobs[diff].size for diff in missing), report)
         if not missing:
             return self._commit_all(image, {})
-        with self._unpacker, ThreadPoolExecutor(AT_ONCE, "layer") as pool:
+        with self._unpacker, self._disk.writing_back(), ThreadPoolExecutor(AT_ONCE, "layer") as pool:
             coming = {
                 diff: pool.submit(self._extract, blobs[diff], diff, f"layer {number}/{len(missing)}")
                 for number, diff in enumerate(missing, 1)

@@ -14,11 +14,21 @@ from contextlib import closing
 
 from reconciler.core.reference import HUB, Reference
 from reconciler.errors import HostError
-from reconciler.host.images.auth import TOKEN_LIMIT, Challenge, Tokens, parse_challenges, parse_token, token_url
+from reconciler.host.images.auth import (
+    TOKEN_LIMIT,
+    Challenge,
+    TokenRequest,
+    Tokens,
+    parse_challenges,
+    parse_token,
+    token_request,
+)
+from reconciler.host.images.credentials import Credential, Credentials
 from reconciler.host.images.documents import DOCUMENT_LIMIT, INDEXES, MANIFESTS, Descriptor, digest_of
-from reconciler.host.images.transport import Answer, Transport, TryAgainError, refuse_status, retrying
+from reconciler.host.images.transport import Answer, Transport, TryAgainError, refuse_status, retrying, said
 
 CHUNK = 1 << 18
+BASIC_LIFE = 300.0  # seconds after which a login is read again
 HUB_REGISTRY = "registry-1.docker.io"
 _ACCEPT = ", ".join(sorted(MANIFESTS | INDEXES))
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/(?:[0-9]{1,18}|\*)")
@@ -30,9 +40,10 @@ Request = Callable[[Mapping[str, str]], Answer]
 class Registry:
     """The repository of one reference."""
 
-    def __init__(self, transport: Transport, tokens: Tokens, reference: Reference) -> None:
+    def __init__(self, transport: Transport, tokens: Tokens, logins: Credentials, reference: Reference) -> None:
         self._transport = transport
         self._tokens = tokens
+        self._logins = logins
         self._reference = reference
         self._host = HUB_REGISTRY if reference.host == HUB else reference.host
         self._scope = f"repository:{reference.repository}:pull"
@@ -85,7 +96,13 @@ class Registry:
         if answer.status == 401:
             answer.close()
             self._tokens.drop(self._key)
-            answer = request({"Authorization": self._authorization(url, answer.headers.get("www-authenticate", ""))})
+            login = self._logins.find(self._reference.host, self._reference.repository)
+            challenge = answer.headers.get("www-authenticate", "")
+            answer = request({"Authorization": self._authorization(url, challenge, login)})
+            if answer.status in {401, 403}:
+                answer.close()
+                who = f"{login.user} of {login.source}" if login else "those who have not logged in"
+                raise HostError(f"cannot {self._what}: {self._host} refuses it to {who}" + said(answer.body))
         if answer.status in good:
             return answer
         answer.close()
@@ -95,25 +112,40 @@ class Registry:
     def _key(self) -> str:
         return f"{self._host} {self._scope}"
 
-    def _authorization(self, url: str, header: str) -> str:
-        challenges = parse_challenges(header)
-        bearer = next((item for item in challenges if item.scheme == "bearer"), None)
-        if bearer is None:
-            raise HostError(f"cannot {self._what}: {self._host} asks for a user, and none is configured")
-        value, life = self._token(url, bearer)
+    def _authorization(self, url: str, header: str, login: Credential | None) -> str:
+        challenges = {challenge.scheme: challenge for challenge in reversed(parse_challenges(header))}
+        if bearer := challenges.get("bearer"):
+            value, life = self._token(url, bearer, login)
+        elif login and "basic" in challenges and not login.identity:
+            value, life = self._secret(url, login).basic, BASIC_LIFE
+        else:
+            raise HostError(f"cannot {self._what}: {self._host} asks for a user, and nobody has logged in there")
         self._tokens.keep(self._key, value, life)
         return value
 
-    def _token(self, url: str, challenge: Challenge) -> tuple[str, float]:
+    def _secret(self, url: str, login: Credential) -> Credential:
+        """`login`, when it may go to `url`."""
+        if not self._transport.may_carry_secrets(url):
+            raise HostError(f"cannot {self._what}: the login from {login.source} is not sent without TLS")
+        return login
+
+    def _token(self, url: str, challenge: Challenge, login: Credential | None) -> tuple[str, float]:
         try:
-            where = token_url(challenge, self._scope, url)
-            answer = self._transport.get(where, {}, TOKEN_LIMIT)
+            answer = self._ask_token(token_request(challenge, self._scope, url), login)
             if answer.status != 200:
-                raise refuse_status(answer, self._what, time.time())
+                raise refuse_status(answer, self._what + (f" as {login.user}" if login else ""), time.time())
             token, life = parse_token(answer.body)
         except ValueError as error:
             raise HostError(f"cannot {self._what}: {error}") from None
         return f"Bearer {token}", life
+
+    def _ask_token(self, request: TokenRequest, login: Credential | None) -> Answer:
+        if login is None:
+            return self._transport.get(request.url, {}, TOKEN_LIMIT)
+        login = self._secret(request.realm, login)
+        if login.identity:
+            return self._transport.post(request.realm, request.form(login.secret), TOKEN_LIMIT)
+        return self._transport.get(request.url, {"Authorization": login.basic}, TOKEN_LIMIT)
 
     # --- blobs -------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from reconciler.core.reference import parse
 from reconciler.errors import HostError
 from reconciler.host.images.auth import Tokens
 from reconciler.host.images.config import read_config
+from reconciler.host.images.credentials import Credentials, auth_files
 from reconciler.host.images.disk import Disk
 from reconciler.host.images.documents import host_platform
 from reconciler.host.images.layers import Layers, Locks
@@ -39,6 +40,7 @@ class ImageStore:
         self._layers = Layers(self._disk, Locks(), limits or Limits())
         self._transport = Transport(settings, sleep)
         self._tokens = Tokens()
+        self._logins = Credentials(auth_files(settings.registry_auth, Path.home()))
         self._host = host_platform(os.uname().machine)
         self._lock = threading.Lock()
         self._seen: dict[str, SeenImage] | None = None
@@ -88,7 +90,7 @@ class ImageStore:
         try:
             if reference.startswith(PREFIX):
                 return Layout(reference)
-            return Registry(self._transport, self._tokens, parse(reference))
+            return Registry(self._transport, self._tokens, self._logins, parse(reference))
         except ValueError as error:
             raise HostError(f"cannot pull {reference}: {error}") from None
 

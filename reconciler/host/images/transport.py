@@ -178,13 +178,23 @@ class Transport:
 
     def get(self, url: str, headers: Mapping[str, str], limit: int) -> Answer:
         """The answer with at most `limit` bytes of body, after redirects. Raises HostError or TryAgainError."""
-        return self._follow(url, headers, lambda target, kept: self._get(target, kept, limit))
+        return self._follow(url, headers, lambda target, kept: self._ask(target, kept, limit))
 
-    def _get(self, url: str, headers: Mapping[str, str], limit: int) -> Answer:
+    def post(self, url: str, form: Mapping[str, str], limit: int) -> Answer:
+        """The answer to a form; a redirect is an answer, since a form may hold secrets."""
+        return self._ask(url, {}, limit, form)
+
+    def may_carry_secrets(self, url: str) -> bool:
+        """Whether passwords may go there: over TLS, or where an operator allows less."""
+        parts = urlsplit(url)
+        return parts.scheme == "https" or parts.netloc in self._insecure or is_loopback(parts.netloc)
+
+    def _ask(self, url: str, headers: Mapping[str, str], limit: int, form: Mapping[str, str] | None = None) -> Answer:
         parts = urlsplit(url)
         client = self._clients[self._context(parts)]
         try:
-            with client.stream("GET", url, headers=dict(headers)) as response:
+            method = "GET" if form is None else "POST"
+            with client.stream(method, url, headers=dict(headers), data=form) as response:
                 most = limit if response.status_code < 300 else ERROR_LIMIT
                 body = _read(response.iter_raw(), most, strict=response.status_code < 300)
                 return Answer(url, response.status_code, response.headers, body)
