@@ -59,7 +59,7 @@ class Runtime(Protocol):
         """Send `signal` to the first process and note when; returns at once."""
 
     def kill(self, id: str) -> None:
-        """SIGKILL all its processes; returns at once."""
+        """SIGKILL all its processes, and wait a moment for their end."""
 
     def clean(self, id: str) -> None:
         """Delete the runtime's state and the cgroups of ended runs."""

@@ -11,7 +11,7 @@ import os
 from reconciler.cli import codes
 from reconciler.cli.progress import Progressing, start_logging
 from reconciler.daemon import wire
-from reconciler.daemon.loop import Specs, until_settled
+from reconciler.daemon.loop import Specs
 from reconciler.errors import HostError
 from reconciler.settings import Settings
 
@@ -23,7 +23,7 @@ def down(settings: Settings, _arguments: argparse.Namespace) -> int:
     start_logging()
     with wire.only_one(settings):
         daemon = wire.build(settings, _nothing, Progressing().show)
-        daemon.loop.run(until_settled)
+        daemon.loop.run_until_settled()
         left = daemon.loop.plan
         if not left.converged:
             print(left)

@@ -13,7 +13,6 @@ from types import FrameType
 from reconciler.cli import codes
 from reconciler.cli.progress import Progressing, start_logging
 from reconciler.daemon import wire
-from reconciler.daemon.loop import forever, until_settled
 from reconciler.settings import Settings
 
 
@@ -27,7 +26,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         gc.freeze()  # what lives for ever is not looked at again by each collection
         daemon.start()
         try:
-            daemon.loop.run(until_settled if arguments.once else forever)
+            daemon.loop.run_until_settled() if arguments.once else daemon.loop.run()
         finally:
             daemon.stop()
         if not arguments.once:

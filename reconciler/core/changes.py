@@ -35,6 +35,7 @@ def changes(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
         chain(
             _specs(before, after),
             _sets(before.observed, after.observed),
+            _ruleset(before, after),
             _containers(before.observed, after.observed),
             _failures(before, after),
         )
@@ -60,8 +61,15 @@ def _sets(before: Observed, after: Observed) -> Iterator[Change]:
             yield Change(kind=kind, name=name, action=action)
         for name in sorted(old - new):
             yield Change(kind=kind, name=name, action="removed")
-    if before.ruleset != after.ruleset:
-        yield Change(kind="firewall", name="ruleset", action="applied" if after.ruleset else "lost")
+
+
+def _ruleset(before: Snapshot, after: Snapshot) -> Iterator[Change]:
+    """While we replace it ourselves nobody can say which table is in force; that is not a loss."""
+    old, new = before.observed.ruleset, after.observed.ruleset
+    if new and new != old:
+        yield Change(kind="firewall", name="ruleset", action="applied")
+    elif old and not new and "firewall" not in after.busy:
+        yield Change(kind="firewall", name="ruleset", action="lost")
 
 
 def _containers(before: Observed, after: Observed) -> Iterator[Change]:

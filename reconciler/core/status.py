@@ -17,6 +17,7 @@ from reconciler.core.model import (
     Desired,
     Exited,
     Observed,
+    Port,
     Running,
     SeenContainer,
 )
@@ -184,18 +185,17 @@ def _troubles(snapshot: Snapshot) -> tuple[Trouble, ...]:
 
 
 def _container(wanted: Container | None, seen: SeenContainer | None, why: str) -> ContainerStatus:
-    source = wanted or seen
-    assert source is not None
-    ports = (
-        tuple(_port(port.host_ip, port.published, port.target, port.protocol) for port in wanted.ports)
-        if wanted
-        else ()
-    )
     if seen is None:
+        assert wanted is not None
         return ContainerStatus(
-            name=source.name, app=source.app, service=source.service, state="missing",
-            image=source.image, ports=ports, why=why,
-        )  # fmt: skip
+            name=wanted.name,
+            app=wanted.app,
+            service=wanted.service,
+            state="missing",
+            image=wanted.image,
+            ports=_ports(wanted.ports),
+            why=why,
+        )
     state, since, code, oom = _state(seen)
     return ContainerStatus(
         name=seen.name,
@@ -205,7 +205,7 @@ def _container(wanted: Container | None, seen: SeenContainer | None, why: str) -
         id=seen.id,
         image=seen.image,
         address=seen.address,
-        ports=ports,
+        ports=_ports(seen.ports),
         since=since,
         restarts=seen.restarts,
         exit_code=code,
@@ -214,8 +214,8 @@ def _container(wanted: Container | None, seen: SeenContainer | None, why: str) -
     )
 
 
-def _port(host: str, published: int, target: int, protocol: str) -> str:
-    return f"{host or '*'}:{published}->{target}/{protocol}"
+def _ports(ports: tuple[Port, ...]) -> tuple[str, ...]:
+    return tuple(f"{port.host_ip or '*'}:{port.published}->{port.target}/{port.protocol}" for port in ports)
 
 
 def _state(seen: SeenContainer) -> tuple[Word, float | None, int | None, bool]:

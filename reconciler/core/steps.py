@@ -124,7 +124,7 @@ class StopContainer:
 
 @dataclass(frozen=True, slots=True)
 class KillContainer:
-    """SIGKILL everything in it; does not wait."""
+    """SIGKILL everything in it."""
 
     id: str
     name: str

@@ -9,12 +9,13 @@ everything else happens in the one thread that calls `Loop.run`. Only `wire` con
 
 from __future__ import annotations
 
+import logging
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from reconciler.core.changes import changes
 from reconciler.core.document import Document
@@ -30,7 +31,11 @@ from reconciler.daemon.queue import Queue, Retries
 from reconciler.errors import SpecError
 from reconciler.ports import Ports, Progress
 
+LOOK_AGAIN = 1.0  # seconds after a look that failed
 PROGRESS_INTERVAL = 0.25  # seconds between two looks that only show how far a pull is
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,13 @@ class Specs:
     documents: Mapping[str, Document | SpecError] = field(default_factory=dict)
     unavailable: str = ""
     apps: Mapping[str, str] = field(default_factory=dict)
+
+
+class Pool(Protocol):
+    """Threads that do tasks."""
+
+    def submit(self, work: Callable[[Task], None], task: Task) -> None:
+        """Have `work(task)` done soon."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +64,8 @@ class Surroundings:
     queue: Queue
     retries: Retries
     events: Events
-    workers: Executor
-    pulls: Executor
+    workers: Pool
+    pulls: Pool
     policy: Policy
     host: Host
     resync: float  # seconds between two looks at everything
@@ -98,13 +110,30 @@ class Loop:
         self._execute_what_is_safe(now)
         self._publish(observed, now, begun)
 
-    def run(self, until: Callable[[Loop], bool]) -> None:
-        """Look, wait for the next event, look again, until told to stop or `until` is satisfied."""
+    def run_until_settled(self) -> None:
+        """Look and act until nothing more happens by itself. A look that fails raises."""
         names = frozenset({EVERYTHING})
         while not self.stopping:
             self.look(names)
-            if until(self):
+            if self.settled:
                 return
+            names = self._wait()
+
+    def run(self) -> None:
+        """Look, wait for the next event, look again, until told to stop.
+
+        A look that fails (no descriptor is left, /proc answers garbage, our own mistake) changes nothing and is tried
+        again: what runs keeps running, and the last snapshot stays published.
+        """
+        names = frozenset({EVERYTHING})
+        while not self.stopping:
+            try:
+                self.look(names)
+            except Exception as error:
+                log.warning(
+                    "cannot look at the host: %s; trying again", error, exc_info=log.isEnabledFor(logging.DEBUG)
+                )
+                self._full_look_at = min(self._full_look_at, self.around.clock() + LOOK_AGAIN)
             names = self._wait()
 
     @property
@@ -194,8 +223,9 @@ class Loop:
             elif fd in self._watched:
                 names.add(CONTAINER + self._watched.pop(fd))
         names |= self.around.queue.take()
-        if self.around.clock() >= self._full_look_at:
-            self._full_look_at = self.around.clock() + self.around.resync
+        now = self.around.clock()
+        if not now < self._full_look_at <= now + self.around.resync:  # due, or somebody set the clock
+            self._full_look_at = now + self.around.resync
             names.add(EVERYTHING)
         return frozenset(names)
 
@@ -224,16 +254,3 @@ def meaning(specs: Specs, observed: Observed) -> Desired:
     """What the specs mean together. In a conflict between two of them, the app that runs already keeps what it has."""
     established = frozenset(seen.app for seen in observed.containers.values())
     return resolve(specs.documents, established, specs.unavailable, specs.apps)
-
-
-def until_settled(loop: Loop) -> bool:
-    """For `run --once`."""
-    return loop.settled
-
-
-def forever(_: Loop) -> bool:
-    """For the daemon."""
-    return False
-
-
-__all__: Sequence[str] = ("Loop", "Specs", "Surroundings", "forever", "meaning", "until_settled")

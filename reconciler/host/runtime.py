@@ -31,6 +31,7 @@ from reconciler.settings import Settings
 
 _CREATE_TIMEOUT = 60.0
 _FIFO_TIMEOUT = 5.0
+_KILL_TIMEOUT = 2.0
 _VERSION_TIMEOUT = 10.0
 _LONGEST_REPORT = 64 * 1024  # bytes of what the monitor says about a failed start
 
@@ -142,10 +143,15 @@ class OciRuntime:
                 _send(seen.init, signal_number(signal))
 
     def kill(self, id: str) -> None:
-        """SIGKILL all its processes; returns at once. The end of the first ends all in its PID namespace."""
+        """SIGKILL all its processes: the end of the first ends all in its PID namespace.
+
+        Waits the few milliseconds until its monitor has said so too, so that the next look does not find it running;
+        a process that cannot end (in the middle of a broken disk's answer) is not waited for longer than two seconds.
+        """
         with self._locks[id]:
             for _, seen in self.live(id):
                 _send(seen.init, signal.SIGKILL)
+                _await_end(seen.monitor, _KILL_TIMEOUT)
 
     def clean(self, id: str) -> None:
         """Delete the runtime's state and the cgroups of ended runs."""
@@ -271,6 +277,16 @@ def _send(process: Process, number: int) -> None:
         signal.pidfd_send_signal(descriptor, number)
     except ProcessLookupError:
         return
+    finally:
+        os.close(descriptor)
+
+
+def _await_end(process: Process, seconds: float) -> None:
+    descriptor = runs.hold(process)
+    if descriptor is None:
+        return
+    try:
+        select.select([descriptor], [], [], seconds)
     finally:
         os.close(descriptor)
 

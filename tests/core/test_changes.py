@@ -78,3 +78,9 @@ def test_a_failure_is_told_once_each_time_it_happens() -> None:
     (change,) = changes(Snapshot(at=0.0), once)
     assert (change.kind, change.name, change.action, change.message) == ("image", WEB, "failed", "cannot")
     assert changes(once, once) == ()
+
+
+def test_our_own_replacement_of_the_table_is_no_loss() -> None:
+    before, after = Snapshot(at=1.0, observed=host()), Snapshot(at=2.0, observed=host(ruleset=""))
+    assert [change.action for change in changes(before, after)] == ["lost"]
+    assert changes(before, replace(after, busy=frozenset({"firewall"}))) == ()

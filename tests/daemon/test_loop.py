@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
-from typing import Any
 
 import pytest
 
@@ -12,8 +10,9 @@ from reconciler.core.document import Document
 from reconciler.core.model import Exited, Observed, Running
 from reconciler.core.plan import Policy
 from reconciler.core.status import Host, Snapshot
+from reconciler.core.steps import Task
 from reconciler.daemon.events import Events
-from reconciler.daemon.loop import Loop, Specs, Surroundings, until_settled
+from reconciler.daemon.loop import Loop, Specs, Surroundings
 from reconciler.daemon.queue import Queue, Retries
 from reconciler.errors import SpecError
 from reconciler.ports import Progress
@@ -36,13 +35,11 @@ volumes: {data: {}}
 BLOG = "services: {blog: {image: 'web:1', restart: always}}\n"
 
 
-class Inline(Executor):
+class Inline:
     """Does the work in the caller's thread, so that a test knows when it is done."""
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
+    def submit(self, work: Callable[[Task], None], task: Task) -> None:
+        work(task)
 
 
 class Machine:
@@ -54,6 +51,8 @@ class Machine:
         self.unavailable = ""
         self.shown: list[Progress] = []
         self.parsed: list[str] = []
+        self.blind = 0  # so many looks fail
+        self.stop_after_blindness = False
         self.queue = Queue()
         self.events = Events(Snapshot(at=0.0))
         self.loop = self.start()
@@ -87,6 +86,10 @@ class Machine:
         return self.host.now
 
     def observe(self, names: frozenset[str]) -> Observed:
+        if self.blind:
+            self.blind -= 1
+            self.loop.stopping = not self.blind and self.stop_after_blindness
+            raise OSError(24, "Too many open files")
         self.host.obey_stops()
         return self.host.observe()
 
@@ -101,7 +104,7 @@ class Machine:
             return error
 
     def settle(self) -> Loop:
-        self.loop.run(until_settled)
+        self.loop.run_until_settled()
         return self.loop
 
     @property
@@ -249,6 +252,22 @@ def test_specs_are_read_only_when_something_rang_for_them(machine: Machine) -> N
     assert len(machine.parsed) == count
     machine.loop.look(frozenset({"specs"}))
     assert len(machine.parsed) == count + 1
+
+
+def test_a_look_that_fails_is_tried_again_and_stops_nothing(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    machine.texts = {"blog.yaml": BLOG}
+    machine.settle()
+    before, snapshot = machine.running, machine.events.current()
+    machine.blind, machine.stop_after_blindness = 3, True
+    machine.loop.run()
+    assert caplog.text.count("cannot look at the host: [Errno 24] Too many open files; trying again") == 3
+    assert (machine.running, machine.events.current()) == (before, snapshot)
+
+
+def test_a_look_that_fails_ends_a_run_that_is_to_end(machine: Machine) -> None:
+    machine.blind = 1
+    with pytest.raises(OSError, match="Too many open files"):
+        machine.loop.run_until_settled()
 
 
 def test_the_snapshot_is_what_was_decided(machine: Machine) -> None:
