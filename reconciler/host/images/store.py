@@ -18,6 +18,7 @@ from reconciler.core.model import SeenImage
 from reconciler.core.reference import is_local, layout, parse
 from reconciler.errors import HostError
 from reconciler.host.images.auth import Tokens
+from reconciler.host.images.collect import Collected, Needed, collect
 from reconciler.host.images.config import read_config
 from reconciler.host.images.credentials import Credentials, auth_files
 from reconciler.host.images.disk import Disk
@@ -25,7 +26,7 @@ from reconciler.host.images.docker_archive import DockerArchive
 from reconciler.host.images.documents import host_platform
 from reconciler.host.images.files import Archive, Folder
 from reconciler.host.images.hosts import endpoints
-from reconciler.host.images.layers import Layers, Locks
+from reconciler.host.images.layers import Gate, Layers, Locks
 from reconciler.host.images.layout import Layout
 from reconciler.host.images.overlay import Limits
 from reconciler.host.images.registry import Access, Registry
@@ -46,6 +47,7 @@ class ImageStore:
         self._mirrors = settings.registry_mirrors
         self._hosts = settings.registry_hosts
         self._host = host_platform(os.uname().machine)
+        self._gate = Gate()
         self._lock = threading.Lock()
         self._seen: dict[str, SeenImage] | None = None
         self._stamps: dict[str, tuple[int, int, int]] = {}
@@ -59,8 +61,9 @@ class ImageStore:
         try:
             sources = self._sources(reference)
             image = resolve(sources, self._host, reference)
-            names = self._layers.complete(sources, image, reference, report)
-            self._write(reference, image, names)
+            with self._gate.together():
+                names = self._layers.complete(sources, image, reference, report)
+                self._write(reference, image, names)
         except OSError as error:
             raise HostError(f"cannot pull {reference}: {error.strerror or error}") from error
 
@@ -87,6 +90,15 @@ class ImageStore:
             if layer.get("opaque_root"):
                 break
         return self._disk.root, tuple(self._disk.short(name) for name in names)
+
+    def collect(self, needed: Needed, older_than: float) -> Collected:
+        """Throw away what is not needed and was pulled more than `older_than` seconds ago; waits for running pulls."""
+        with self._gate.alone():
+            gone = collect(self._disk, needed, time.time() - older_than)
+            with self._lock:
+                self._seen = None
+                self._stamps.clear()
+            return gone
 
     # --- where an image comes from -----------------------------------------------------------------------------
 
