@@ -28,7 +28,6 @@ run: root host .venv/run .build/demo-image/index.json ## (sudo) keep this machin
 
 down: root .venv/run ## (sudo) remove the containers of make run
 	@$(PYTHON) -m reconciler down $(DEMO)
-	@echo "Images and volumes are still in /var/lib/reconciler-demo."
 
 check: .venv/test ## linters, types, layers and the tests that need no root
 	@$(PYTHON) -m pytest --quiet -m "not root and not host"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from reconciler.core.durations import human
 from reconciler.core.model import Container, SeenContainer, SeenImage, image_key, revision
-from reconciler.core.reference import ON_DISK, moves
+from reconciler.core.reference import is_local, moves
 from reconciler.core.steps import CheckImage, PullImage, Task
 
 JUST_NOW = 30.0  # seconds; an answer this old still counts as asked before a container is made
@@ -98,7 +98,7 @@ def asks_first(container: Container, image: SeenImage, now: float) -> str:
 
 def _never(container: Container) -> bool:
     """No registry may be asked; what lies on this host in a file may be read."""
-    return container.pull_policy.when == "never" and not container.image.startswith(ON_DISK)
+    return container.pull_policy.when == "never" and not is_local(container.image)
 
 
 def _wishes(wanted: Mapping[str, Container]) -> list[_Wish]:

@@ -139,6 +139,10 @@ class Container:
         """The reference that the registry is asked for."""
         return f"{self.image}@{self.locked}" if self.locked else self.image
 
+    def __hash__(self) -> int:
+        """By the name alone, which tells containers apart: each look asks for the revision of every one."""
+        return hash(self.name)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:

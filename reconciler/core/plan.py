@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface
+from functools import lru_cache
+from ipaddress import IPv4Interface
 from itertools import chain
 
 from reconciler.core import addresses, images, lifecycle, ruleset
@@ -143,12 +144,11 @@ def _held(desired: Desired, app: str, spec: str, now: float) -> bool:
 
 def _subnets_in_force(observed: Observed, policy: Policy, doing: Sequence[Task]) -> dict[str, str]:
     """What each network's subnet is, by its bridge, or, when a reboot took that, by its containers' addresses."""
-    known: dict[str, str] = {}
+    known = {name: seen.subnet for name, seen in observed.networks.items() if seen.subnet}
     for seen in observed.containers.values():
         if seen.network and seen.address and seen.network not in known:
             network = IPv4Interface(f"{seen.address}/{policy.network_prefix}").network
             known[seen.network] = f"{network[1]}/{network.prefixlen}"
-    known |= {name: seen.subnet for name, seen in observed.networks.items() if seen.subnet}
     known |= {step.network.name: step.subnet for step in _steps(doing) if isinstance(step, CreateNetwork)}
     return known
 
@@ -229,11 +229,20 @@ def _firewall(scene: _Scene) -> Iterator[Entry]:
             yield Task("firewall", "no networks", (RemoveRuleset(),))
         return
     published = _published(scene)
-    text = ruleset.render(scene.policy.instance, bridges, published)
-    if digest(text) != scene.observed.ruleset:
+    text, made = _ruleset(scene.policy.instance, bridges, published)
+    if made != scene.observed.ruleset:
         cause = "changed" if scene.observed.ruleset else "missing, or changed by somebody else"
         summary = f"{len(bridges)} networks, {len(published)} ports"
         yield Task("firewall", cause, (ApplyRuleset(text, summary),))
+
+
+@lru_cache(maxsize=1)  # most looks find the same networks and ports as the one before
+def _ruleset(
+    instance: str, bridges: tuple[tuple[str, str], ...], published: tuple[ruleset.Published, ...]
+) -> tuple[str, str]:
+    """The text and its digest."""
+    text = ruleset.render(instance, bridges, published)
+    return text, digest(text)
 
 
 # --- containers --------------------------------------------------------------------------------------------------
@@ -384,10 +393,6 @@ def _published(scene: _Scene) -> tuple[ruleset.Published, ...]:
                     found = running if runs else expected
                     found[port.protocol, port.host_ip, port.published].append((seen.address, port.target))
     return tuple(
-        ruleset.Published(protocol=protocol, host_ip=host_ip, port=port, targets=tuple(sorted(found, key=_by_address)))
-        for (protocol, host_ip, port), found in sorted((expected | running).items())
+        ruleset.Published(protocol=protocol, host_ip=host_ip, port=port, targets=tuple(found))
+        for (protocol, host_ip, port), found in (expected | running).items()
     )
-
-
-def _by_address(target: tuple[str, int]) -> tuple[int, int]:
-    return int(IPv4Address(target[0])), target[1]

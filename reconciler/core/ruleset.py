@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from reconciler.core.model import Protocol
@@ -36,7 +37,7 @@ def render(instance: str, networks: Sequence[tuple[str, str]], published: Sequen
     the nat chains come just before the usual -100 and 100, so a port that is ours does not fall to an older rule.
     """
     bridges = sorted({bridge for bridge, _ in networks})
-    subnets = _widest(IPv4Interface(subnet).network for _, subnet in networks if subnet)
+    subnets = _widest(_network(subnet) for _, subnet in networks if subnet)
     ports = _merge(published)
     single = {key: targets[0] for key, targets in ports.items() if len(targets) == 1}
     balanced = {key: targets for key, targets in ports.items() if len(targets) > 1}
@@ -114,8 +115,16 @@ _RULES = """\
 
 def _widest(subnets: Iterable[IPv4Network]) -> Sequence[IPv4Network]:
     """Without those that lie in another: somebody may have changed an address by hand, and nft refuses overlaps."""
-    distinct = sorted(set(subnets))
-    return [one for one in distinct if not any(one != other and one.subnet_of(other) for other in distinct)]
+    widest: list[IPv4Network] = []
+    for subnet in sorted(subnets, key=lambda subnet: (int(subnet.network_address), subnet.prefixlen)):
+        if not widest or subnet.network_address > widest[-1].broadcast_address:
+            widest.append(subnet)
+    return widest
+
+
+@lru_cache(maxsize=4096)  # a network's subnet is rendered as often as any port changes
+def _network(subnet: str) -> IPv4Network:
+    return IPv4Interface(subnet).network
 
 
 def _merge(published: Iterable[Published]) -> Mapping[_Key, tuple[Target, ...]]:

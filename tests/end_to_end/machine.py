@@ -8,6 +8,7 @@ about the state of the machine is asked of the kernel and its tools, never of th
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import uuid
 from functools import partial
@@ -118,8 +119,11 @@ class Machine:
         }
 
     def cgroups(self) -> list[Path]:
-        """Folders of the cgroup tree that carry the name of the instance, and those below them."""
-        return [path for path in CGROUPS.rglob("*") if self.instance in str(path) and path.is_dir()]
+        """Folders of the cgroup tree that carry the name of the instance, and those below them.
+
+        Other groups come and go meanwhile: `os.walk` passes over what is gone, where `Path.rglob` would raise.
+        """
+        return [Path(folder) for folder, _, _ in os.walk(CGROUPS) if self.instance in folder]
 
     def leftovers(self) -> dict[str, object]:
         """Whatever can still be seen of containers on this machine; the frozen list of what `down` must take away."""
