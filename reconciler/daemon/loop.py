@@ -10,6 +10,7 @@ everything else happens in the one thread that calls `Loop.run`. Only `wire` con
 from __future__ import annotations
 
 import select
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,7 @@ from reconciler.daemon.queue import Queue, Retries
 from reconciler.errors import SpecError
 from reconciler.ports import Ports, Progress
 
+PATIENCE = 0.1  # seconds for which a look waits when no worker is free to do what it would find
 PROGRESS_INTERVAL = 0.25  # seconds between two looks that only show how far a pull is
 
 
@@ -54,6 +56,7 @@ class Surroundings:
     events: Events
     workers: Executor
     pulls: Executor
+    hands: int  # how many tasks `workers` does at the same time
     policy: Policy
     host: Host
     resync: float  # seconds between two looks at everything
@@ -74,6 +77,7 @@ class Loop:
     stopping: bool = False
     _doing: dict[str, Task] = field(default_factory=dict)
     _ended: deque[tuple[Task, str]] = field(default_factory=deque)
+    _hand_free: threading.Event = field(default_factory=threading.Event)
     _progress: dict[str, tuple[int, int, str]] = field(default_factory=dict)
     _epoll: select.epoll = field(default_factory=select.epoll)
     _watched: dict[int, str] = field(default_factory=dict)
@@ -127,13 +131,15 @@ class Loop:
             self.around.anticipate()
         for task in tasks:
             self._doing[task.key] = task
-            pool = self.around.pulls if isinstance(task.steps[0], PullImage) else self.around.workers
+            pool = self.around.pulls if _pulls(task) else self.around.workers
             pool.submit(self._do, task)
 
     def _do(self, task: Task) -> None:
         """Runs in a worker: the deque and the queue are the only way back."""
         error = execute(task, self.around.ports, self._report)
         self._ended.append((task, error))
+        if not self._crowded():
+            self._hand_free.set()
         self.around.queue.add(*touched(task))
 
     def _report(self, progress: Progress) -> None:
@@ -186,6 +192,7 @@ class Loop:
 
     def _wait(self) -> frozenset[str]:
         """Sleep until something rings or is due; the names to look at."""
+        self._let_them_work()
         self._watch_monitors()
         names: set[str] = set()
         for fd, _ in self._epoll.poll(self._timeout()):
@@ -198,6 +205,17 @@ class Loop:
             self._full_look_at = self.around.clock() + self.around.resync
             names.add(EVERYTHING)
         return frozenset(names)
+
+    def _let_them_work(self) -> None:
+        """While every worker has its next task before it, a look could start nothing: one does for many that end."""
+        self._hand_free.clear()
+        if self._crowded():
+            self._hand_free.wait(PATIENCE)
+
+    def _crowded(self) -> bool:
+        """Whether tasks wait for a worker."""
+        given = [task for task in tuple(self._doing.values()) if not _pulls(task)]
+        return len(given) - len(self._ended) > self.around.hands
 
     def _timeout(self) -> float:
         due = [wait.until for wait in self.plan.waits if wait.until is not None]
@@ -224,6 +242,10 @@ def meaning(specs: Specs, observed: Observed) -> Desired:
     """What the specs mean together. In a conflict between two of them, the app that runs already keeps what it has."""
     established = frozenset(seen.app for seen in observed.containers.values())
     return resolve(specs.documents, established, specs.unavailable, specs.apps)
+
+
+def _pulls(task: Task) -> bool:
+    return isinstance(task.steps[0], PullImage)
 
 
 def until_settled(loop: Loop) -> bool:

@@ -141,6 +141,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         events=Events(Snapshot(at=time.time())),
         workers=ThreadPoolExecutor(settings.workers, "worker"),
         pulls=ThreadPoolExecutor(settings.pulls, "pull"),
+        hands=settings.workers,
         policy=policy(settings),
         host=describe(settings, found.cgroups),
         resync=settings.resync,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from threading import Event, current_thread, main_thread
 from typing import Any
 
 import pytest
@@ -48,12 +49,13 @@ class Inline(Executor):
 class Machine:
     """A loop over a fake host; `texts` is its spec directory."""
 
-    def __init__(self, fault: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, fault: Callable[[], bool] = lambda: False, workers: Executor | None = None) -> None:
         self.host = FakeHost(fault)
         self.texts: dict[str, str] = {}
         self.unavailable = ""
         self.shown: list[Progress] = []
         self.parsed: list[str] = []
+        self.workers = workers or Inline()
         self.queue = Queue()
         self.events = Events(Snapshot(at=0.0))
         self.loop = self.start()
@@ -68,8 +70,9 @@ class Machine:
                 queue=self.queue,
                 retries=Retries(lambda: 0.0),
                 events=self.events,
-                workers=Inline(),
+                workers=self.workers,
                 pulls=Inline(),
+                hands=1,
                 policy=Policy(),
                 host=Host(),
                 resync=3600.0,
@@ -267,3 +270,33 @@ def test_a_job_that_ended_is_left_to_rest(machine: Machine) -> None:
     assert machine.settle().plan.converged
     (seen,) = machine.host.containers.values()
     assert isinstance(seen.state, Exited)
+
+
+def test_one_look_serves_many_tasks_while_no_worker_is_free() -> None:
+    def slow() -> bool:
+        return Event().wait(0.005)  # longer than a look takes here
+
+    machine = Machine(fault=slow, workers=ThreadPoolExecutor(1))
+    machine.texts = {"many.yaml": BLOG.replace("restart: always", "deploy: {replicas: 60}")}
+    machine.settle()
+    assert len(machine.running) == 60
+    assert machine.events.current().generation < 30
+    machine.queue.close()
+
+
+def test_a_worker_that_hangs_does_not_stop_the_looks() -> None:
+    done = Event()
+
+    def hang() -> bool:
+        return current_thread() is not main_thread() and not done.wait(10)
+
+    machine = Machine(fault=hang, workers=ThreadPoolExecutor(1))
+    machine.texts = {"blog.yaml": BLOG}
+    machine.loop.look(frozenset({"*"}))
+    machine.texts["shop.yaml"] = SHOP
+    machine.queue.add("specs")
+    machine.loop.run(lambda loop: "shop-web-1" in loop.desired.containers)
+    assert machine.loop.busy
+    done.set()
+    assert machine.settle().plan.converged
+    machine.queue.close()
