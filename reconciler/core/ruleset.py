@@ -1,4 +1,4 @@
-"""The whole nftables table `inet <instance>` as text: published ports, isolation between networks, the way out.
+"""The whole nftables table of an instance as text: published ports, isolation between networks, the way out.
 
 Pure: values in, one text out, which replaces the table in a single transaction. Where packets go stands in sets
 and maps, so a packet costs the same with one published port and with a thousand, and the rules stay constant.
@@ -29,6 +29,11 @@ class Published:
     host_ip: str = ""
 
 
+def table_name(instance: str) -> str:
+    """The name of our table. Never a word of nft's own grammar, as the instances `ip` or `rt2` would be."""
+    return instance if instance.startswith("reconciler") else f"reconciler-{instance}"
+
+
 def render(instance: str, networks: Sequence[tuple[str, str]], published: Sequence[Published]) -> str:
     """The table for `networks`, pairs of bridge and subnet, as `nft -f` takes it; the order of values is no matter.
 
@@ -48,8 +53,9 @@ def render(instance: str, networks: Sequence[tuple[str, str]], published: Sequen
         _RULES,
         *(_balance(key, targets) for key, targets in balanced.items()),
     ]
-    head = f"table inet {instance}\ndelete table inet {instance}\n"
-    return head + f"table inet {instance} {{\n" + "\n".join(body) + "}\n"
+    table = table_name(instance)
+    head = f"table inet {table}\ndelete table inet {table}\n"
+    return head + f"table inet {table} {{\n" + "\n".join(body) + "}\n"
 
 
 def datagrams(text: str) -> Mapping[int, frozenset[Target]]:

@@ -7,8 +7,9 @@ too (inotify goes deaf when a watched folder is replaced). The only home of watc
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from watchdog.events import (
@@ -45,13 +46,13 @@ class Watch:
         self._root = root.absolute()
         self._ring = ring
         self._observer: BaseObserver = Observer()
-        self._watches: dict[Path, tuple[int, ObservedWatch]] = {}
+        self._watches: dict[Path, ObservedWatch] = {}
         self._lock = threading.Lock()
 
     def start(self) -> None:
         """Begin to listen."""
         self._observer.start()
-        self._follow()
+        self._follow(frozenset())
 
     def stop(self) -> None:
         """End, and wait for the threads."""
@@ -63,35 +64,31 @@ class Watch:
 
     def _around(self, event: FileSystemEvent) -> None:
         """Something happened beside or above the directory: perhaps another one stands there now."""
-        self._follow()
         on_the_way = {self._root, self._root.resolve(), *self._root.parents}
-        if {Path(str(event.src_path)), Path(str(event.dest_path))} & on_the_way:
+        changed = {Path(str(event.src_path)), Path(str(event.dest_path))} & on_the_way
+        if changed:
+            self._follow(changed)
             self._ring()
 
-    def _follow(self) -> None:
-        """Listen to the folders that stand at these paths now; a replaced one has another inode."""
+    def _follow(self, changed: Collection[Path]) -> None:
+        """Listen to the folders that stand at these paths now, and anew at and below those that changed.
+
+        That a folder is still the one that is listened to cannot be seen: a new one often gets the old one's inode.
+        """
         with self._lock:
             target = self._root.resolve()
             nearest = next(path for path in self._root.parents if path.is_dir())
             wanted = {target, target.parent, self._root.parent, nearest}
-            for path in self._watches.keys() - wanted:
-                self._observer.unschedule(self._watches.pop(path)[1])
-            for path in wanted:
+            replaced = {path for path in self._watches if {path, *path.parents} & set(changed)}
+            for path in (self._watches.keys() - wanted) | replaced:
+                self._observer.unschedule(self._watches.pop(path))
+            for path in wanted - self._watches.keys():
                 self._listen(path, _Handler(self._inside if path == target else self._around), path == target)
 
     def _listen(self, path: Path, handler: FileSystemEventHandler, recursive: bool) -> None:
-        try:
-            inode = path.stat().st_ino
-        except OSError:
-            inode = 0
-        known = self._watches.get(path)
-        if known and known[0] == inode:
-            return
-        if known:
-            self._observer.unschedule(self._watches.pop(path)[1])
-        if inode:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # its parent tells when it is there
             watch = self._observer.schedule(handler, str(path), recursive=recursive, event_filter=RINGING)
-            self._watches[path] = (inode, watch)
+            self._watches[path] = watch
 
 
 class _Handler(FileSystemEventHandler):

@@ -90,6 +90,30 @@ def test_a_removed_and_recreated_directory_rings_again(bell: Bell, root: Path) -
     assert bell.rings_for(lambda: (root / "a.toml").write_text("x"))
 
 
+def test_a_directory_recreated_before_its_removal_is_heard_of_rings_again(root: Path) -> None:
+    """The new one may have the inode of the old one, to which nobody listens any more."""
+    bell, recreated, heard = Bell(), threading.Event(), threading.Event()
+
+    class Late(Watch):
+        def _around(self, event: FileSystemEvent) -> None:
+            assert recreated.wait(10)
+            super()._around(event)
+            if "beside" in str(event.src_path):
+                heard.set()
+
+    watch = Late(root, bell.ring)
+    watch.start()
+    try:
+        root.rmdir()
+        root.mkdir()
+        (root.parent / "beside").mkdir()
+        recreated.set()
+        assert heard.wait(10)
+        assert bell.rings_for(lambda: (root / "a.toml").write_text("x"))
+    finally:
+        watch.stop()
+
+
 def test_a_directory_swapped_by_rename_rings_again(bell: Bell, root: Path) -> None:
     other = root.parent / "other"
     other.mkdir()
