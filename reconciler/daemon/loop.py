@@ -19,6 +19,7 @@ from typing import Protocol
 
 from reconciler.core.changes import changes
 from reconciler.core.document import Document
+from reconciler.core.lock import Lock, locked
 from reconciler.core.model import Desired, Observed
 from reconciler.core.names import CONTAINER, EVERYTHING, SPECS, touched
 from reconciler.core.plan import Policy, plan
@@ -41,11 +42,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Specs:
-    """What was read: a document or an error per spec, why the source cannot be read, and app names by spec."""
+    """What was read: a document or an error per spec, why the source cannot be read, app names by spec, the lock."""
 
     documents: Mapping[str, Document | SpecError] = field(default_factory=dict)
     unavailable: str = ""
     apps: Mapping[str, str] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
 
 
 class Pool(Protocol):
@@ -259,4 +261,5 @@ class Loop:
 def meaning(specs: Specs, observed: Observed) -> Desired:
     """What the specs mean together. In a conflict between two of them, the app that runs already keeps what it has."""
     established = frozenset(seen.app for seen in observed.containers.values())
-    return resolve(specs.documents, established, specs.unavailable, specs.apps)
+    desired = resolve(specs.documents, established, specs.unavailable, specs.apps)
+    return locked(desired, specs.lock, observed)

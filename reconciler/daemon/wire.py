@@ -117,9 +117,14 @@ def specs(settings: Settings) -> Callable[[], Specs]:
 
     def load() -> Specs:
         documents, unavailable = found.load()
-        return Specs(documents, unavailable, found.apps)
+        return Specs(documents, unavailable, found.apps, found.lock)
 
     return load
+
+
+def registries(settings: Settings) -> Callable[[str], str]:
+    """What a tag names in its registry now, as a digest."""
+    return ImageStore(settings).current_digest
 
 
 def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progress], None]) -> Daemon:
