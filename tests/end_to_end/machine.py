@@ -119,7 +119,8 @@ class Machine:
 
     def cgroups(self) -> list[Path]:
         """Folders of the cgroup tree that carry the name of the instance, and those below them."""
-        return [path for path in CGROUPS.rglob("*") if self.instance in str(path) and path.is_dir()]
+        # os.walk passes over what others remove meanwhile, which rglob does not
+        return [Path(folder) for folder, _, _ in os.walk(CGROUPS) if self.instance in folder]
 
     def leftovers(self) -> dict[str, object]:
         """Whatever can still be seen of containers on this machine; the frozen list of what `down` must take away."""

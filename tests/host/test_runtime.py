@@ -239,6 +239,11 @@ def test_missing_programs_are_said(host: Host) -> None:
     [
         (b'{"data": -1, "message": "first\\nlast words\\n"}\n', "last words$"),
         (b'{"data": -1}\n', "status -1$"),
+        (b'{"data": -1, "message": " \\n"}\n', "status -1$"),
+        (
+            rb'{"data": -1, "message": "time=\"2026-11-23T21:00:00Z\" level=error msg=\"runc create failed: no \\\"x\\\"\"\n"}',
+            ': runc create failed: no "x"$',
+        ),
         (b"", "gave up without a word"),
         (b"[]", "gave up without a word"),
         (b'{"data": "x"}', "gave up without a word"),
