@@ -42,6 +42,9 @@ class Settings:
     logs: LogLimits = field(default_factory=LogLimits)
     insecure_registries: tuple[str, ...] = ()  # hosts that may be spoken to without verified TLS
     registry_ca: Path | None = None
+    registry_mirrors: tuple[str, ...] = ()  # HOST=URL, asked in this order before the registry itself
+    registry_hosts: Path = Path("/etc/containerd/certs.d")  # mirrors and certificates in containerd's form
+    registry_auth: Path | None = None  # logins, as docker or podman write them; looked at before root's own
 
     @property
     def images(self) -> Path:

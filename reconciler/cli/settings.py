@@ -104,6 +104,13 @@ def _hosts(value: object) -> tuple[str, ...]:
     return tuple(given)
 
 
+def _mirrors(value: object) -> tuple[str, ...]:
+    pairs = _hosts(value)
+    if not all(0 < pair.find("=") < len(pair) - 1 for pair in pairs):
+        raise ValueError("it must be a list of HOST=URL")
+    return pairs
+
+
 def _pool(value: object) -> str:
     import ipaddress
 
@@ -132,6 +139,11 @@ OPTIONS = (
     Option("log_files", _integer(1, 100), "COUNT", "how many log files of a container are kept"),
     Option("insecure_registries", _hosts, "HOSTS", "registries that may be spoken to without verified TLS"),
     Option("registry_ca", _path, "FILE", "certificates that registries may be signed with"),
+    Option(
+        "registry_mirrors", _mirrors, "HOST=URL", "places to ask before a registry itself, as docker.io=mirror.example"
+    ),
+    Option("registry_hosts", _path, "DIR", "mirrors and certificates of registries in containerd's form"),
+    Option("registry_auth", _path, "FILE", "logins for registries, as docker login or podman login write them"),
 )
 _BY_KEY = {option.key: option for option in OPTIONS}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from reconciler.core.model import digest
@@ -35,20 +36,31 @@ def subnets(
     no subnet that is in force.
     """
     wanted = sorted(set(networks))
-    kept = {network: IPv4Interface(subnet) for network, subnet in seen.items() if subnet}
-    taken = [subnet.network for subnet in kept.values()] + [IPv4Network(route, strict=False) for route in routes]
+    taken = [_span(subnet) for subnet in (*seen.values(), *routes) if subnet]
     chosen: dict[str, str | Exhausted] = {}
     for network in wanted:
-        subnet = kept[network].network if network in kept else _free_subnet(network, taken, IPv4Network(pool), prefix)
-        if subnet is None:
+        subnet = seen.get(network) or _free_subnet(network, taken, IPv4Network(pool), prefix)
+        if not subnet:
             chosen[network] = Exhausted(
                 f"cannot choose a subnet for network {network}: no /{prefix} is left in the address pool {pool}; "
                 "set a larger address_pool or a longer network_prefix"
             )
             continue
-        taken.append(subnet)
-        chosen[network] = f"{gateway(str(subnet))}/{subnet.prefixlen}"
+        taken.append(_span(subnet))
+        chosen[network] = _gateway_interface(subnet)
     return chosen
+
+
+@lru_cache(maxsize=4096)  # each look asks for every network, and they hardly ever change
+def _span(subnet: str) -> tuple[int, int]:
+    """First and last address as numbers."""
+    network = IPv4Interface(subnet).network
+    return int(network.network_address), int(network.broadcast_address)
+
+
+@lru_cache(maxsize=4096)
+def _gateway_interface(subnet: str) -> str:
+    return f"{gateway(subnet)}/{IPv4Interface(subnet).network.prefixlen}"
 
 
 def gateway(subnet: str) -> str:
@@ -67,18 +79,13 @@ def free_address(subnet: str, used: Iterable[str]) -> str | Exhausted:
     return Exhausted(f"cannot choose an address: all {max(0, last - first + 1)} of {network} are in use")
 
 
-def _free_subnet(network: str, taken: list[IPv4Network], pool: IPv4Network, prefix: int) -> IPv4Network | None:
-    """Probe all places of the pool once, from the one that follows from the name."""
+def _free_subnet(network: str, taken: list[tuple[int, int]], pool: IPv4Network, prefix: int) -> str:
+    """Probe all places of the pool once, from the one that follows from the name; "" when all are taken."""
     places = 1 << max(0, prefix - pool.prefixlen) if prefix >= pool.prefixlen else 0
     start = int(digest(network), 16)
     size = 1 << (32 - prefix)
     for step in range(places):
         base = int(pool.network_address) + (start + step) % places * size
-        if not any(_overlap(base, size, other) for other in taken):
-            return IPv4Network((base, prefix))
-    return None
-
-
-def _overlap(base: int, size: int, other: IPv4Network) -> bool:
-    first = int(other.network_address)
-    return base < first + other.num_addresses and first < base + size
+        if not any(base <= last and first < base + size for first, last in taken):
+            return f"{IPv4Address(base)}/{prefix}"
+    return ""

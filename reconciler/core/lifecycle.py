@@ -85,6 +85,17 @@ def finished(seen: SeenContainer, restart: Restart) -> bool:
             return False
 
 
+def about_to_run(seen: SeenContainer) -> bool:
+    """Whether it does not run, but will as soon as its restart policy lets it."""
+    match seen.state:
+        case Dead() | Created():
+            return not seen.damaged
+        case Exited(stopped=False):
+            return not finished(seen, seen.restart)
+        case _:
+            return False
+
+
 def delay(failures: int) -> float:
     """Seconds between the end of a run and the next start, after `failures` quick ends in a row.
 
@@ -105,7 +116,7 @@ def _stop(seen: SeenContainer, cause: str) -> Task:
 def _see_it_stop(seen: SeenContainer, state: Running, now: float, cause: str) -> Task | Wait:
     assert state.stop_sent is not None
     deadline = state.stop_sent + seen.stop_grace_period
-    if now < deadline:
+    if state.stop_sent <= now < deadline:  # a signal sent in the future: somebody set the clock, so nobody can tell
         return Wait(key(seen.name), f"{cause}: has {seen.stop_grace_period:g} s to end", until=deadline, passing=True)
     late = f"{cause}: did not end within {seen.stop_grace_period:g} s"
     return Task(key(seen.name), late, (KillContainer(seen.id, seen.name),))
@@ -135,7 +146,7 @@ def _restart(
     failures = 0 if state.at - state.since >= STEADY_AFTER else seen.failures + 1
     ended = "was out of memory" if state.oom else f"exited with code {state.code}"
     ready = state.at + delay(failures)
-    if now < ready:
+    if state.at <= now < ready:  # an end in the future: somebody set the clock
         again = f"{ended}, {failures} times in a row; restarts after {delay(failures):g} s"
         return Wait(key(seen.name), again, until=ready, passing=failures <= SETTLING_FAILURES)
     return _start(seen, network, ended, seen.restarts + 1, failures)

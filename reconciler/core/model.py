@@ -121,6 +121,10 @@ class Container:
     resources: Resources = field(default_factory=Resources)
     depends_on: tuple[str, ...] = ()  # services of the same app
 
+    def __hash__(self) -> int:
+        """By the name alone, which tells containers apart: each look asks for the revision of every one."""
+        return hash(self.name)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface
+from functools import lru_cache
+from ipaddress import IPv4Interface
 from itertools import chain
 
 from reconciler.core import addresses, lifecycle, ruleset
@@ -20,7 +21,6 @@ from reconciler.core.model import (
     Exited,
     Network,
     Observed,
-    Port,
     Protocol,
     Restart,
     Running,
@@ -50,6 +50,7 @@ from reconciler.core.steps import (
 )
 
 Entry = Task | Wait
+_Frontend = tuple[Protocol, str, int]  # protocol, host address, port: what a client connects to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +143,11 @@ def _held(desired: Desired, app: str, spec: str, now: float) -> bool:
 
 def _subnets_in_force(observed: Observed, policy: Policy, doing: Sequence[Task]) -> dict[str, str]:
     """What each network's subnet is, by its bridge, or, when a reboot took that, by its containers' addresses."""
-    known: dict[str, str] = {}
+    known = {name: seen.subnet for name, seen in observed.networks.items() if seen.subnet}
     for seen in observed.containers.values():
         if seen.network and seen.address and seen.network not in known:
             network = IPv4Interface(f"{seen.address}/{policy.network_prefix}").network
             known[seen.network] = f"{network[1]}/{network.prefixlen}"
-    known |= {name: seen.subnet for name, seen in observed.networks.items() if seen.subnet}
     known |= {step.network.name: step.subnet for step in _steps(doing) if isinstance(step, CreateNetwork)}
     return known
 
@@ -234,11 +234,20 @@ def _firewall(scene: _Scene) -> Iterator[Entry]:
             yield Task("firewall", "no networks", (RemoveRuleset(),))
         return
     published = _published(scene)
-    text = ruleset.render(scene.policy.instance, bridges, published)
-    if digest(text) != scene.observed.ruleset:
+    text, made = _ruleset(scene.policy.instance, bridges, published)
+    if made != scene.observed.ruleset:
         cause = "changed" if scene.observed.ruleset else "missing, or changed by somebody else"
         summary = f"{len(bridges)} networks, {len(published)} ports"
         yield Task("firewall", cause, (ApplyRuleset(text, summary),))
+
+
+@lru_cache(maxsize=1)  # most looks find the same networks and ports as the one before
+def _ruleset(
+    instance: str, bridges: tuple[tuple[str, str], ...], published: tuple[ruleset.Published, ...]
+) -> tuple[str, str]:
+    """The text and its digest."""
+    text = ruleset.render(instance, bridges, published)
+    return text, digest(text)
 
 
 # --- containers --------------------------------------------------------------------------------------------------
@@ -348,21 +357,22 @@ def _kept(scene: _Scene, seen: SeenContainer, restart: Restart, now: float) -> I
 
 
 def _published(scene: _Scene) -> tuple[ruleset.Published, ...]:
-    """Every published port with the running replicas behind it, whoever declared them: what runs is reachable."""
-    targets: dict[tuple[Protocol, str, int], list[tuple[str, int]]] = defaultdict(list)
+    """Every published port with the replicas behind it, whoever declared them: what runs is reachable.
+
+    A port without a running replica leads to those that are about to run: the table then is in force when they are,
+    and until then a client is refused there as it would be here.
+    """
+    running: dict[_Frontend, list[ruleset.Target]] = defaultdict(list)
+    expected: dict[_Frontend, list[ruleset.Target]] = defaultdict(list)
+    leaving = {seen.id for seen in scene.leaving}
     for seen in scene.observed.containers.values():
-        if seen.address and seen.connected and isinstance(seen.state, Running) and seen.state.stop_sent is None:
-            for port in seen.ports:
-                targets[_frontend(port)].append((seen.address, port.target))
+        if seen.address and seen.connected:
+            runs = isinstance(seen.state, Running) and seen.state.stop_sent is None
+            if runs or (seen.id not in leaving and lifecycle.about_to_run(seen)):
+                for port in seen.ports:
+                    found = running if runs else expected
+                    found[port.protocol, port.host_ip, port.published].append((seen.address, port.target))
     return tuple(
-        ruleset.Published(protocol=protocol, host_ip=host_ip, port=port, targets=tuple(sorted(found, key=_by_address)))
-        for (protocol, host_ip, port), found in sorted(targets.items())
+        ruleset.Published(protocol=protocol, host_ip=host_ip, port=port, targets=tuple(found))
+        for (protocol, host_ip, port), found in (expected | running).items()
     )
-
-
-def _frontend(port: Port) -> tuple[Protocol, str, int]:
-    return port.protocol, port.host_ip, port.published
-
-
-def _by_address(target: tuple[str, int]) -> tuple[int, int]:
-    return int(IPv4Address(target[0])), target[1]

@@ -1,4 +1,4 @@
-"""The whole nftables table `inet <instance>` as text: published ports, isolation between networks, the way out.
+"""The whole nftables table of an instance as text: published ports, isolation between networks, the way out.
 
 Pure: values in, one text out, which replaces the table in a single transaction. Where packets go stands in sets
 and maps, so a packet costs the same with one published port and with a thousand, and the rules stay constant.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from reconciler.core.model import Protocol
@@ -28,6 +29,11 @@ class Published:
     host_ip: str = ""
 
 
+def table_name(instance: str) -> str:
+    """The name of our table. Never a word of nft's own grammar, as the instances `ip` or `rt2` would be."""
+    return instance if instance.startswith("reconciler") else f"reconciler-{instance}"
+
+
 def render(instance: str, networks: Sequence[tuple[str, str]], published: Sequence[Published]) -> str:
     """The table for `networks`, pairs of bridge and subnet, as `nft -f` takes it; the order of values is no matter.
 
@@ -36,7 +42,7 @@ def render(instance: str, networks: Sequence[tuple[str, str]], published: Sequen
     the nat chains come just before the usual -100 and 100, so a port that is ours does not fall to an older rule.
     """
     bridges = sorted({bridge for bridge, _ in networks})
-    subnets = _widest(IPv4Interface(subnet).network for _, subnet in networks if subnet)
+    subnets = _widest(_network(subnet) for _, subnet in networks if subnet)
     ports = _merge(published)
     single = {key: targets[0] for key, targets in ports.items() if len(targets) == 1}
     balanced = {key: targets for key, targets in ports.items() if len(targets) > 1}
@@ -47,8 +53,9 @@ def render(instance: str, networks: Sequence[tuple[str, str]], published: Sequen
         _RULES,
         *(_balance(key, targets) for key, targets in balanced.items()),
     ]
-    head = f"table inet {instance}\ndelete table inet {instance}\n"
-    return head + f"table inet {instance} {{\n" + "\n".join(body) + "}\n"
+    table = table_name(instance)
+    head = f"table inet {table}\ndelete table inet {table}\n"
+    return head + f"table inet {table} {{\n" + "\n".join(body) + "}\n"
 
 
 def datagrams(text: str) -> Mapping[int, frozenset[Target]]:
@@ -114,8 +121,16 @@ _RULES = """\
 
 def _widest(subnets: Iterable[IPv4Network]) -> Sequence[IPv4Network]:
     """Without those that lie in another: somebody may have changed an address by hand, and nft refuses overlaps."""
-    distinct = sorted(set(subnets))
-    return [one for one in distinct if not any(one != other and one.subnet_of(other) for other in distinct)]
+    widest: list[IPv4Network] = []
+    for subnet in sorted(subnets, key=lambda subnet: (int(subnet.network_address), subnet.prefixlen)):
+        if not widest or subnet.network_address > widest[-1].broadcast_address:
+            widest.append(subnet)
+    return widest
+
+
+@lru_cache(maxsize=4096)  # a network's subnet is rendered as often as any port changes
+def _network(subnet: str) -> IPv4Network:
+    return IPv4Interface(subnet).network
 
 
 def _merge(published: Iterable[Published]) -> Mapping[_Key, tuple[Target, ...]]:

@@ -14,8 +14,8 @@ import select
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from reconciler.core.changes import changes
 from reconciler.core.document import Document
@@ -47,6 +47,13 @@ class Specs:
     apps: Mapping[str, str] = field(default_factory=dict)
 
 
+class Pool(Protocol):
+    """Threads that do tasks."""
+
+    def submit(self, work: Callable[[Task], None], task: Task) -> None:
+        """Have `work(task)` done soon."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What the loop is given: where to look, what to act through, and when it is."""
@@ -57,8 +64,8 @@ class Surroundings:
     queue: Queue
     retries: Retries
     events: Events
-    workers: Executor
-    pulls: Executor
+    workers: Pool
+    pulls: Pool
     policy: Policy
     host: Host
     resync: float  # seconds between two looks at everything
@@ -216,8 +223,9 @@ class Loop:
             elif fd in self._watched:
                 names.add(CONTAINER + self._watched.pop(fd))
         names |= self.around.queue.take()
-        if self.around.clock() >= self._full_look_at:
-            self._full_look_at = self.around.clock() + self.around.resync
+        now = self.around.clock()
+        if not now < self._full_look_at <= now + self.around.resync:  # due, or somebody set the clock
+            self._full_look_at = now + self.around.resync
             names.add(EVERYTHING)
         return frozenset(names)
 

@@ -74,9 +74,14 @@ class Retries:
         self._failed.pop(key, None)
 
     def ready(self, task: Task, now: float) -> bool:
-        """Whether `task` may run: it did not fail, is about something else now, or has waited long enough."""
+        """Whether `task` may run: it did not fail, is about something else now, or has waited long enough.
+
+        A failure that lies in the future proves that somebody set the clock.
+        """
         failed = self._failed.get(task.key)
-        return failed is None or failed.about != task.about or (failed.outcome.retry_at or 0.0) <= now
+        if failed is None or failed.about != task.about:
+            return True
+        return not failed.outcome.at <= now < (failed.outcome.retry_at or 0.0)
 
     def keep_only(self, keys: frozenset[str]) -> None:
         """Forget what is no longer planned, so that nothing grows."""

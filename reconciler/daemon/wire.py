@@ -13,7 +13,6 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -25,6 +24,7 @@ from reconciler.daemon.events import Events
 from reconciler.daemon.loop import Loop, Specs, Surroundings
 from reconciler.daemon.queue import Queue, Retries
 from reconciler.daemon.watch import Watch
+from reconciler.daemon.workers import Workers
 from reconciler.errors import HostError
 from reconciler.host import netlink
 from reconciler.host.bundles import ContainerBundles
@@ -41,6 +41,8 @@ from reconciler.ports import Ports, Progress
 from reconciler.settings import Settings
 from reconciler.sources.specs import Specs as SpecFiles
 
+STOP_TIME = 5.0  # seconds that tasks have to end when the daemon is stopped
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Daemon:
@@ -50,6 +52,7 @@ class Daemon:
     queue: Queue
     watch: Watch
     server: Server
+    workers: Workers
 
     def start(self) -> None:
         """Begin to listen to files and clients."""
@@ -57,9 +60,10 @@ class Daemon:
         self.server.start()
 
     def stop(self) -> None:
-        """End what was started; the containers stay."""
+        """End what was started, and give tasks a moment; the containers stay. A pull is taken up again another day."""
         self.server.stop()
         self.watch.stop()
+        self.workers.wait(STOP_TIME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +128,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
     found.images.recover()
     bundles.sweep()
     runtime = OciRuntime(settings, found.cgroups)
-    queue = Queue()
+    queue, workers = Queue(), Workers(settings.workers, "worker")
     around = Surroundings(
         load=load,
         observe=found.observer.look,
@@ -139,8 +143,8 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         queue=queue,
         retries=Retries(random.random),
         events=Events(Snapshot(at=time.time())),
-        workers=ThreadPoolExecutor(settings.workers, "worker"),
-        pulls=ThreadPoolExecutor(settings.pulls, "pull"),
+        workers=workers,
+        pulls=Workers(settings.pulls, "pull"),
         policy=policy(settings),
         host=describe(settings, found.cgroups),
         resync=settings.resync,
@@ -154,6 +158,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         queue=queue,
         watch=Watch(settings.specs, lambda: queue.add(SPECS)),
         server=serve(around.events, settings),
+        workers=workers,
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from reconciler.core.model import digest
-from reconciler.core.ruleset import Target, datagrams
+from reconciler.core.ruleset import Target, datagrams, table_name
 from reconciler.host.conntrack import forget_port, forget_replica
 from reconciler.host.netlink import NETFILTER, Netlink, saying
 from reconciler.host.nftables import fingerprint, generation
@@ -33,7 +33,7 @@ class Nftables:
     """The port Firewall. `apply` and `remove` are called by one thread at a time; `look` may run beside them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._table = settings.instance
+        self._table = table_name(settings.instance)
         self._record = settings.run / "firewall.json"
         self._lock = threading.Lock()
         self._applied = self._remembered()

@@ -8,6 +8,7 @@ program is for; adapters call `run` and parse what it returns.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,9 @@ from reconciler.errors import HostError
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 _LAST_LINES = 5
+_LOGRUS = re.compile(r'time="[^"]*" level=\w+ msg=(?:"((?:[^"\\]|\\.)*)"|([^"\s]+))(?: .*)?')
+_ESCAPED = re.compile(r"\\(.)")
+_ESCAPES = {"n": " ", "t": " ", "r": " "}
 _SHOWN = 200  # characters of a command line in a message
 
 

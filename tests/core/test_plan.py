@@ -24,7 +24,7 @@ from reconciler.core.model import (
 )
 from reconciler.core.plan import Policy, plan
 from reconciler.core.ruleset import Published, render
-from reconciler.core.steps import CreateContainer, Plan, Task
+from reconciler.core.steps import ApplyRuleset, CreateContainer, Plan, Task
 from tests.core.worlds import DB, WEB, container, desired
 from tests.fakes import image
 
@@ -200,6 +200,13 @@ def test_a_crash_loop_waits_longer_each_time() -> None:
     assert found.waits[0].until == 4999.9 + 0.8
 
 
+def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
+    crashed = seen(Exited(code=1, at=NOW + 1e8, since=NOW + 1e8 - 1), failures=20)
+    assert [task.key for task in made(desired(WEB_CONTAINER), host(crashed)).tasks] == ["container:shop-web-1"]
+    stopping = seen(replace(RUNNING, stop_sent=NOW + 1e8))
+    assert "kill container" in str(made(Desired(), host(stopping)))
+
+
 def test_out_of_memory_is_told() -> None:
     killed = seen(Exited(code=137, at=4999.0, since=4000.0, oom=True))
     assert printed(desired(WEB_CONTAINER), host(killed))[0].endswith("(was out of memory)")
@@ -310,6 +317,23 @@ def test_replicas_share_a_published_port() -> None:
     (task,) = made(desired(*pair), host(*containers, ruleset="")).tasks
     published = Published(protocol="tcp", host_ip="", port=8080, targets=(("10.0.7.2", 80), ("10.0.7.3", 80)))
     assert task.steps[0].text == render("reconciler", ((BRIDGE, NETWORK.subnet),), (published,))  # type: ignore[union-attr]
+
+
+def test_a_port_leads_to_the_replica_that_is_about_to_run_while_none_does() -> None:
+    ports = (Port(target=80, published=8080),)
+    pair = [container(replica=number, ports=ports) for number in (1, 2)]
+    first = seen(Dead(), of=pair[0])
+    second = seen(Exited(code=1, at=4999.9, since=4000.0), of=pair[1], id="b" * 64, address="10.0.7.3")
+
+    def targets(*containers: SeenContainer) -> list[str]:
+        found = made(desired(*pair), host(*containers, ruleset=""))
+        (text,) = [step.text for task in found.tasks for step in task.steps if isinstance(step, ApplyRuleset)]
+        return [address for address in ("10.0.7.2", "10.0.7.3") if f"{address} . 80" in text]
+
+    assert targets(first, second) == ["10.0.7.2", "10.0.7.3"]
+    assert targets(replace(first, state=RUNNING), second) == ["10.0.7.2"]
+    assert targets(replace(first, connected=False), second) == ["10.0.7.3"]
+    assert targets(replace(first, state=Exited(code=0, at=1.0, since=0.5, stopped=True))) == []
 
 
 def test_a_stopping_container_gets_no_new_connections() -> None:

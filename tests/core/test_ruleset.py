@@ -73,13 +73,13 @@ def test_the_golden_table() -> None:
 def test_an_empty_host_still_has_its_rules() -> None:
     text = render("demo", [], [])
     assert elements(text, "bridges") == []
-    assert "table inet demo {" in text
+    assert "table inet reconciler-demo {" in text
     assert "drop" in text
 
 
 def test_only_our_own_table_is_named() -> None:
     text = render("demo", NETWORKS, PUBLISHED)
-    assert set(re.findall(r"table (\S+ \S+)", text)) == {"inet demo"}
+    assert set(re.findall(r"table (\S+ \S+)", text)) == {"inet reconciler-demo"}
     assert "flush" not in text
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
-from typing import Any
 
 import pytest
 
@@ -12,6 +10,7 @@ from reconciler.core.document import Document
 from reconciler.core.model import Exited, Observed, Running
 from reconciler.core.plan import Policy
 from reconciler.core.status import Host, Snapshot
+from reconciler.core.steps import Task
 from reconciler.daemon.events import Events
 from reconciler.daemon.loop import Loop, Specs, Surroundings
 from reconciler.daemon.queue import Queue, Retries
@@ -36,13 +35,11 @@ volumes: {data: {}}
 BLOG = "services: {blog: {image: 'web:1', restart: always}}\n"
 
 
-class Inline(Executor):
+class Inline:
     """Does the work in the caller's thread, so that a test knows when it is done."""
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
+    def submit(self, work: Callable[[Task], None], task: Task) -> None:
+        work(task)
 
 
 class Machine:

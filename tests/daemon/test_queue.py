@@ -88,6 +88,13 @@ def test_it_is_tried_at_once_when_it_is_about_something_else() -> None:
     assert retries.outcomes()["image:a"].failures == 1
 
 
+def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
+    retries = Retries(lambda: 0.0)
+    retries.fail(task(), "cannot", 1e9)
+    assert not retries.ready(task(), 1e9 + 0.5)
+    assert retries.ready(task(), 5.0)
+
+
 def test_success_and_absence_forget() -> None:
     retries = Retries(lambda: 0.0)
     retries.fail(task(), "cannot", 0.0)

@@ -8,6 +8,7 @@ about the state of the machine is asked of the kernel and its tools, never of th
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import uuid
 from functools import partial
@@ -118,8 +119,10 @@ class Machine:
         }
 
     def cgroups(self) -> list[Path]:
-        """Folders of the cgroup tree that carry the name of the instance, and those below them."""
-        # os.walk passes over what others remove meanwhile, which rglob does not
+        """Folders of the cgroup tree that carry the name of the instance, and those below them.
+
+        Other groups come and go meanwhile: `os.walk` passes over what is gone, where `Path.rglob` would raise.
+        """
         return [Path(folder) for folder, _, _ in os.walk(CGROUPS) if self.instance in folder]
 
     def leftovers(self) -> dict[str, object]:

@@ -49,10 +49,30 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
     return tuple(found)
 
 
-def token_url(challenge: Challenge, scope: str, registry: str) -> str:
-    """Where to ask for a token. Raises ValueError when the realm is no place to send anything to.
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """Where a token is to be had, for whom and for what."""
 
-    `registry` is the base URL of the registry that asked, `scope` what we want when it does not say.
+    realm: str
+    service: str
+    scope: str
+
+    @property
+    def url(self) -> str:
+        """As a GET asks for it: anonymously, or with a password in the header."""
+        query = {"service": self.service} if self.service else {}
+        return f"{self.realm}{'&' if '?' in self.realm else '?'}{urlencode({**query, 'scope': self.scope})}"
+
+    def form(self, identity: str) -> dict[str, str]:
+        """As a POST asks for it, with an identity token (OAuth 2 refresh token)."""
+        asked = {"service": self.service, "scope": self.scope, "client_id": "reconciler"}
+        return {"grant_type": "refresh_token", "refresh_token": identity, **asked}
+
+
+def token_request(challenge: Challenge, scope: str, registry: str) -> TokenRequest:
+    """What to ask the token server. Raises ValueError when the realm is no place to send anything to.
+
+    `registry` is the URL that was asked, `scope` what we want when the challenge does not say.
     """
     realm = challenge.parameters.get("realm", "")
     parts, asked = urlsplit(realm), urlsplit(registry)
@@ -62,9 +82,8 @@ def token_url(challenge: Challenge, scope: str, registry: str) -> str:
         raise ValueError(f"its token server {realm[:80]!r} is not reached by TLS")
     if parts.hostname != asked.hostname and _is_private(parts.hostname):
         raise ValueError(f"its token server {realm[:80]!r} is a private address")
-    query = {"service": challenge.parameters["service"]} if challenge.parameters.get("service") else {}
-    query["scope"] = challenge.parameters.get("scope") or scope
-    return f"{realm}{'&' if parts.query else '?'}{urlencode(query)}"
+    parameters = challenge.parameters
+    return TokenRequest(realm, parameters.get("service", ""), parameters.get("scope") or scope)
 
 
 def _is_private(host: str) -> bool:

@@ -20,13 +20,16 @@ import hashlib
 import json
 import os
 import secrets
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reconciler.errors import HostError
 from reconciler.host.images.overlay import remove_tree
 
 _PARTS = ("blobs/sha256", "layers", "l", "images", "references", "tmp")
+WRITE_BACK = 0.4  # seconds between syncs of what is being unpacked
 SHORT = 8  # characters of a link's name
 
 
@@ -92,6 +95,24 @@ class Disk:
         (folder / "diff").mkdir(mode=0o755)
         (folder / "diff").chmod(0o755)
         return folder
+
+    @contextmanager
+    def writing_back(self) -> Iterator[None]:
+        """Start writing to the disk while layers are still unpacked, so that the last sync finds little left."""
+        over = threading.Event()
+
+        def write_back() -> None:
+            with suppress(OSError):  # the last sync tells
+                while not over.wait(WRITE_BACK):
+                    syncfs(self.root)
+
+        thread = threading.Thread(target=write_back, name="write-back", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def commit_layer(self, folder: Path, name: str, record: Mapping[str, object]) -> None:
         """Make the unpacked `folder` the layer `name`, lasting when this returns."""

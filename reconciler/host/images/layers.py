@@ -7,9 +7,9 @@ by `store`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from reconciler.errors import HostError
@@ -79,20 +79,20 @@ class Layers:
         self._locks = locks
         self._limits = limits
 
-    def complete(self, source: Source, image: Resolved, reference: str, report: Report) -> list[str]:
+    def complete(self, sources: Sequence[Source], image: Resolved, reference: str, report: Report) -> list[str]:
         """Make every layer of `image` whole; their names in the store, lowest first."""
         missing = {diff for _, diff in image.layers if not self._disk.layer_names(diff)}
         with self._locks.hold(missing):
-            return _Fetch(self._disk, self._limits, source, reference).run(image, report)
+            return _Fetch(self._disk, self._limits, sources, reference).run(image, report)
 
 
 class _Fetch:
     """One run over the layers of an image, with the locks held."""
 
-    def __init__(self, disk: Disk, limits: Limits, source: Source, reference: str) -> None:
+    def __init__(self, disk: Disk, limits: Limits, sources: Sequence[Source], reference: str) -> None:
         self._disk = disk
         self._limits = limits
-        self._source = source
+        self._sources = sources
         self._reference = reference
         self._unpacker = Unpacker(reference, limits, SECONDS)
         self._folders: list[Path] = []
@@ -103,7 +103,7 @@ class _Fetch:
         self._counter = Counter(self._reference, sum(blobs[diff].size for diff in missing), report)
         if not missing:
             return self._commit_all(image, {})
-        with self._unpacker, ThreadPoolExecutor(AT_ONCE, "layer") as pool:
+        with self._unpacker, self._disk.writing_back(), ThreadPoolExecutor(AT_ONCE, "layer") as pool:
             coming = {
                 diff: pool.submit(self._extract, blobs[diff], diff, f"layer {number}/{len(missing)}")
                 for number, diff in enumerate(missing, 1)
@@ -118,10 +118,16 @@ class _Fetch:
 
     def _extract(self, blob: Descriptor, diff: str, note: str) -> Extracted:
         self._counter.note(note)
+        for source in self._sources[:-1]:
+            with suppress(HostError):  # a mirror that has it not, or not as it should be
+                return self._extract_from(source, blob, diff)
+        return self._extract_from(self._sources[-1], blob, diff)
+
+    def _extract_from(self, source: Source, blob: Descriptor, diff: str) -> Extracted:
         folder = self._disk.new_layer()
         self._folders.append(folder)
         found = self._unpacker.unpack(
-            blob, folder / "diff", lambda sink: self._source.send(blob, sink, self._counter.advance)
+            blob, folder / "diff", lambda sink: source.send(blob, sink, self._counter.advance)
         )
         if found.diff != diff:
             raise HostError(

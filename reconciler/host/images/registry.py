@@ -1,4 +1,4 @@
-"""One image in a registry, by the distribution protocol v2: documents and blobs, every digest checked.
+"""One image in a registry or in a mirror of it, by the distribution protocol v2; every digest is checked.
 
 A source for `store`, beside `layout`. Answers challenges, and takes up a broken transfer where it broke off.
 """
@@ -11,15 +11,26 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 
-from reconciler.core.reference import HUB, Reference
+from reconciler.core.reference import Reference
 from reconciler.errors import HostError
-from reconciler.host.images.auth import TOKEN_LIMIT, Challenge, Tokens, parse_challenges, parse_token, token_url
+from reconciler.host.images.auth import (
+    TOKEN_LIMIT,
+    Challenge,
+    TokenRequest,
+    Tokens,
+    parse_challenges,
+    parse_token,
+    token_request,
+)
+from reconciler.host.images.credentials import Credential, Credentials
 from reconciler.host.images.documents import DOCUMENT_LIMIT, INDEXES, MANIFESTS, Descriptor, digest_of
-from reconciler.host.images.transport import Answer, Transport, TryAgainError, refuse_status, retrying
+from reconciler.host.images.hosts import Endpoint
+from reconciler.host.images.transport import Answer, Transport, TryAgainError, refuse_status, retrying, said
 
 CHUNK = 1 << 18
-HUB_REGISTRY = "registry-1.docker.io"
+BASIC_LIFE = 300.0  # seconds after which a login is read again
 _ACCEPT = ", ".join(sorted(MANIFESTS | INDEXES))
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/(?:[0-9]{1,18}|\*)")
 
@@ -27,19 +38,36 @@ Advance = Callable[[int], None]
 Request = Callable[[Mapping[str, str]], Answer]
 
 
-class Registry:
-    """The repository of one reference."""
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What all registries of one daemon share."""
 
-    def __init__(self, transport: Transport, tokens: Tokens, reference: Reference) -> None:
-        self._transport = transport
-        self._tokens = tokens
+    transport: Transport
+    tokens: Tokens
+    logins: Credentials
+
+
+class Registry:
+    """The repository of one reference at one endpoint."""
+
+    def __init__(self, access: Access, endpoint: Endpoint, reference: Reference) -> None:
+        self._transport = access.transport
+        self._tokens = access.tokens
+        self._logins = access.logins
+        self._endpoint = endpoint
         self._reference = reference
-        self._host = HUB_REGISTRY if reference.host == HUB else reference.host
+        self._host = endpoint.host
+        # a login belongs to a host: that of the registry is not shown to a mirror
+        self._login = endpoint.host if endpoint.mirrors else reference.host
+        if endpoint.trust is not None:
+            access.transport.trust(endpoint.host, endpoint.trust)
         self._scope = f"repository:{reference.repository}:pull"
 
     def top(self) -> tuple[str, bytes]:
         """Type and text of the manifest or index that the reference names."""
         wanted = self._reference.digest or self._reference.tag
+        if not self._reference.digest and not self._endpoint.resolve:
+            raise HostError(f"cannot {self._what}: the mirror {self._host} is not asked what a tag means")
         return self._manifest(wanted, self._reference.digest)
 
     def document(self, descriptor: Descriptor) -> bytes:
@@ -56,10 +84,13 @@ class Registry:
 
     @property
     def _what(self) -> str:
-        return f"pull {self._reference}"
+        return f"pull {self._reference}" + (f" from its mirror {self._host}" if self._endpoint.mirrors else "")
 
-    def _base(self) -> str:
-        return f"{self._transport.base(self._host)}/v2/{self._reference.repository}"
+    def _url(self, path: str) -> str:
+        base = self._endpoint.base or f"{self._transport.base(self._host)}/v2"
+        self._transport.refuse_plain(base)
+        asked = f"?ns={self._endpoint.mirrors}" if self._endpoint.mirrors else ""
+        return f"{base}/{self._reference.repository}/{path}{asked}"
 
     def _manifest(self, wanted: str, digest: str) -> tuple[str, bytes]:
         answer = self._ask(f"manifests/{wanted}", {"Accept": _ACCEPT})
@@ -69,7 +100,7 @@ class Registry:
 
     def _ask(self, path: str, headers: Mapping[str, str]) -> Answer:
         def ask() -> Answer:
-            url = f"{self._base()}/{path}"
+            url = self._url(path)
             return self._authorized(
                 url, lambda more: self._transport.get(url, {**headers, **more}, DOCUMENT_LIMIT), 200
             )
@@ -85,7 +116,13 @@ class Registry:
         if answer.status == 401:
             answer.close()
             self._tokens.drop(self._key)
-            answer = request({"Authorization": self._authorization(url, answer.headers.get("www-authenticate", ""))})
+            login = self._logins.find(self._login, self._reference.repository)
+            challenge = answer.headers.get("www-authenticate", "")
+            answer = request({"Authorization": self._authorization(url, challenge, login)})
+            if answer.status in {401, 403}:
+                answer.close()
+                who = f"{login.user} of {login.source}" if login else "those who have not logged in"
+                raise HostError(f"cannot {self._what}: {self._host} refuses it to {who}" + said(answer.body))
         if answer.status in good:
             return answer
         answer.close()
@@ -95,30 +132,45 @@ class Registry:
     def _key(self) -> str:
         return f"{self._host} {self._scope}"
 
-    def _authorization(self, url: str, header: str) -> str:
-        challenges = parse_challenges(header)
-        bearer = next((item for item in challenges if item.scheme == "bearer"), None)
-        if bearer is None:
-            raise HostError(f"cannot {self._what}: {self._host} asks for a user, and none is configured")
-        value, life = self._token(url, bearer)
+    def _authorization(self, url: str, header: str, login: Credential | None) -> str:
+        challenges = {challenge.scheme: challenge for challenge in reversed(parse_challenges(header))}
+        if bearer := challenges.get("bearer"):
+            value, life = self._token(url, bearer, login)
+        elif login and "basic" in challenges and not login.identity:
+            value, life = self._secret(url, login).basic, BASIC_LIFE
+        else:
+            raise HostError(f"cannot {self._what}: {self._host} asks for a user, and nobody has logged in there")
         self._tokens.keep(self._key, value, life)
         return value
 
-    def _token(self, url: str, challenge: Challenge) -> tuple[str, float]:
+    def _secret(self, url: str, login: Credential) -> Credential:
+        """`login`, when it may go to `url`."""
+        if not self._transport.may_carry_secrets(url):
+            raise HostError(f"cannot {self._what}: the login from {login.source} is not sent without TLS")
+        return login
+
+    def _token(self, url: str, challenge: Challenge, login: Credential | None) -> tuple[str, float]:
         try:
-            where = token_url(challenge, self._scope, url)
-            answer = self._transport.get(where, {}, TOKEN_LIMIT)
+            answer = self._ask_token(token_request(challenge, self._scope, url), login)
             if answer.status != 200:
-                raise refuse_status(answer, self._what, time.time())
+                raise refuse_status(answer, self._what + (f" as {login.user}" if login else ""), time.time())
             token, life = parse_token(answer.body)
         except ValueError as error:
             raise HostError(f"cannot {self._what}: {error}") from None
         return f"Bearer {token}", life
 
+    def _ask_token(self, request: TokenRequest, login: Credential | None) -> Answer:
+        if login is None:
+            return self._transport.get(request.url, {}, TOKEN_LIMIT)
+        login = self._secret(request.realm, login)
+        if login.identity:
+            return self._transport.post(request.realm, request.form(login.secret), TOKEN_LIMIT)
+        return self._transport.get(request.url, {"Authorization": login.basic}, TOKEN_LIMIT)
+
     # --- blobs -------------------------------------------------------------------------------------------------------
 
     def _transfer(self, transfer: _Transfer) -> None:
-        url = f"{self._base()}/blobs/{transfer.layer.digest}"
+        url = self._url(f"blobs/{transfer.layer.digest}")
         span = {"Range": f"bytes={transfer.done}-"} if transfer.done else {}
         answer = self._authorized(url, lambda more: self._transport.open(url, {**span, **more}), 200, 206)
         with closing(answer):

@@ -5,7 +5,8 @@ Fetches two or three small documents and no layer. Called by `store`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,8 +54,15 @@ class Resolved:
     layers: tuple[tuple[Descriptor, str], ...]
 
 
-def resolve(source: Source, host: Platform, reference: str) -> Resolved:
-    """The image that `source` has for `host`. Raises HostError."""
+def resolve(sources: Sequence[Source], host: Platform, reference: str) -> Resolved:
+    """The image that the first good one of `sources` has for `host`. Raises HostError."""
+    for source in sources[:-1]:
+        with suppress(HostError):
+            return _resolve(source, host, reference)
+    return _resolve(sources[-1], host, reference)
+
+
+def _resolve(source: Source, host: Platform, reference: str) -> Resolved:
     try:
         text, manifest = _manifest(source, host)
         config_text = source.document(manifest.config)

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reconciler.core.model import SeenImage
@@ -19,12 +19,14 @@ from reconciler.core.reference import parse
 from reconciler.errors import HostError
 from reconciler.host.images.auth import Tokens
 from reconciler.host.images.config import read_config
+from reconciler.host.images.credentials import Credentials, auth_files
 from reconciler.host.images.disk import Disk
 from reconciler.host.images.documents import host_platform
+from reconciler.host.images.hosts import endpoints
 from reconciler.host.images.layers import Layers, Locks
 from reconciler.host.images.layout import PREFIX, Layout
 from reconciler.host.images.overlay import Limits
-from reconciler.host.images.registry import Registry
+from reconciler.host.images.registry import Access, Registry
 from reconciler.host.images.resolve import Resolved, Source, manifest_digest, resolve
 from reconciler.host.images.transport import Sleep, Transport
 from reconciler.ports import Report
@@ -37,8 +39,10 @@ class ImageStore:
     def __init__(self, settings: Settings, limits: Limits | None = None, sleep: Sleep = time.sleep) -> None:
         self._disk = Disk(settings.images)
         self._layers = Layers(self._disk, Locks(), limits or Limits())
-        self._transport = Transport(settings, sleep)
-        self._tokens = Tokens()
+        logins = Credentials(auth_files(settings.registry_auth, Path.home()))
+        self._access = Access(Transport(settings, sleep), Tokens(), logins)
+        self._mirrors = settings.registry_mirrors
+        self._hosts = settings.registry_hosts
         self._host = host_platform(os.uname().machine)
         self._lock = threading.Lock()
         self._seen: dict[str, SeenImage] | None = None
@@ -51,9 +55,9 @@ class ImageStore:
     def pull(self, reference: str, report: Report) -> None:
         """Make `reference` whole in the store. Raises HostError, and leaves nothing half done visible."""
         try:
-            source = self._source(reference)
-            image = resolve(source, self._host, reference)
-            names = self._layers.complete(source, image, reference, report)
+            sources = self._sources(reference)
+            image = resolve(sources, self._host, reference)
+            names = self._layers.complete(sources, image, reference, report)
             self._write(reference, image, names)
         except OSError as error:
             raise HostError(f"cannot pull {reference}: {error.strerror or error}") from error
@@ -84,11 +88,14 @@ class ImageStore:
 
     # --- where an image comes from -----------------------------------------------------------------------------
 
-    def _source(self, reference: str) -> Source:
+    def _sources(self, reference: str) -> Sequence[Source]:
+        """Where to ask, the next one when one fails."""
         try:
             if reference.startswith(PREFIX):
-                return Layout(reference)
-            return Registry(self._transport, self._tokens, parse(reference))
+                return [Layout(reference)]
+            parsed = parse(reference)
+            places = endpoints(parsed.host, self._mirrors, self._hosts)
+            return [Registry(self._access, place, parsed) for place in places]
         except ValueError as error:
             raise HostError(f"cannot pull {reference}: {error}") from None
 

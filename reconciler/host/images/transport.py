@@ -21,6 +21,7 @@ import httpx2
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from reconciler.errors import HostError
+from reconciler.host.images.hosts import Trust
 from reconciler.settings import Settings
 
 ATTEMPTS = 5
@@ -148,7 +149,8 @@ class Transport:
         self._unverified = ssl.create_default_context()
         self._unverified.check_hostname = False
         self._unverified.verify_mode = ssl.CERT_NONE
-        self._clients = {context: _client(context) for context in (self._verified, self._unverified)}
+        self._trusts: dict[str, ssl.SSLContext] = {}
+        self._clients: dict[ssl.SSLContext, httpx2.Client] = {}
         self._bases: dict[str, str] = {}
 
     def base(self, host: str) -> str:
@@ -171,20 +173,56 @@ class Transport:
         return f"https://{host}"
 
     def _context(self, parts: SplitResult) -> ssl.SSLContext:
+        if parts.netloc in self._trusts:
+            return self._trusts[parts.netloc]
         named = parts.netloc in self._insecure or parts.hostname in self._insecure
         return self._unverified if named else self._verified
+
+    def trust(self, host: str, trust: Trust) -> None:
+        """From now on speak TLS with `host` by these certificates. Raises HostError when they cannot be read."""
+        if host in self._trusts:
+            return
+        context = ssl.create_default_context()
+        try:
+            for path in trust.authorities:
+                context.load_verify_locations(path)
+            if trust.client:
+                context.load_cert_chain(*trust.client)
+        except (OSError, ssl.SSLError) as error:
+            raise HostError(f"cannot read the certificates for {host}: {error}") from None
+        if not trust.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        self._trusts[host] = context
+
+    def refuse_plain(self, url: str) -> None:
+        """Raise HostError when `url` is plain HTTP to a host for which nobody has allowed that."""
+        if not self.may_carry_secrets(url):
+            host = urlsplit(url).netloc
+            raise HostError(f"cannot ask {host} without TLS: name it in insecure_registries if that is meant")
 
     # --- documents -------------------------------------------------------------------------------------------
 
     def get(self, url: str, headers: Mapping[str, str], limit: int) -> Answer:
         """The answer with at most `limit` bytes of body, after redirects. Raises HostError or TryAgainError."""
-        return self._follow(url, headers, lambda target, kept: self._get(target, kept, limit))
+        return self._follow(url, headers, lambda target, kept: self._ask(target, kept, limit))
 
-    def _get(self, url: str, headers: Mapping[str, str], limit: int) -> Answer:
+    def post(self, url: str, form: Mapping[str, str], limit: int) -> Answer:
+        """The answer to a form; a redirect is an answer, since a form may hold secrets."""
+        return self._ask(url, {}, limit, form)
+
+    def may_carry_secrets(self, url: str) -> bool:
+        """Whether passwords may go there: over TLS, or where an operator allows less."""
         parts = urlsplit(url)
-        client = self._clients[self._context(parts)]
+        return parts.scheme == "https" or parts.netloc in self._insecure or is_loopback(parts.netloc)
+
+    def _ask(self, url: str, headers: Mapping[str, str], limit: int, form: Mapping[str, str] | None = None) -> Answer:
+        parts = urlsplit(url)
+        context = self._context(parts)
+        client = self._clients.get(context) or self._clients.setdefault(context, _client(context))
         try:
-            with client.stream("GET", url, headers=dict(headers)) as response:
+            method = "GET" if form is None else "POST"
+            with client.stream(method, url, headers=dict(headers), data=form) as response:
                 most = limit if response.status_code < 300 else ERROR_LIMIT
                 body = _read(response.iter_raw(), most, strict=response.status_code < 300)
                 return Answer(url, response.status_code, response.headers, body)

@@ -30,6 +30,7 @@ class Asked:
 
     path: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
 Script = Callable[[Asked], Reply | None]
@@ -97,8 +98,13 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_POST(self) -> None:
+            self.do_GET()
+
         def do_GET(self) -> None:
-            reply = server.answer(Asked(self.path, {name.lower(): value for name, value in self.headers.items()}))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            sent = self.rfile.read(int(headers.get("content-length", 0)))
+            reply = server.answer(Asked(self.path, headers, sent))
             body = reply.body if reply.cut is None else reply.body[: reply.cut]
             try:
                 self.send_response(reply.status)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import HostError
-from reconciler.host.images.auth import Challenge, Tokens, parse_challenges, parse_token, token_url
+from reconciler.host.images.auth import Challenge, Tokens, parse_challenges, parse_token, token_request
 from reconciler.host.images.transport import is_loopback, parse_retry_after, redirected
 
 
@@ -47,12 +47,12 @@ def test_any_header_is_read(header: str) -> None:
 def test_any_challenge_leads_to_an_address_or_a_refusal(header: str, registry: str) -> None:
     for challenge in parse_challenges(header):
         with suppress(ValueError):
-            assert token_url(challenge, "repository:a:pull", registry).startswith("http")
+            assert token_request(challenge, "repository:a:pull", registry).url.startswith("http")
 
 
 def test_where_to_ask_for_a_token() -> None:
     bearer = Challenge("bearer", {"realm": "https://auth.example/token?a=b", "service": "reg"})
-    assert token_url(bearer, "repository:x/y:pull", "https://r") == (
+    assert token_request(bearer, "repository:x/y:pull", "https://r").url == (
         "https://auth.example/token?a=b&service=reg&scope=repository%3Ax%2Fy%3Apull"
     )
 
@@ -71,7 +71,7 @@ def test_where_to_ask_for_a_token() -> None:
 )
 def test_where_no_token_is_asked_for(realm: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        token_url(Challenge("bearer", {"realm": realm}), "s", "https://registry.example")
+        token_request(Challenge("bearer", {"realm": realm}), "s", "https://registry.example")
 
 
 @pytest.mark.parametrize(

@@ -156,11 +156,12 @@ class paused:  # noqa: N801 (reads as a word)
             self.error = error
 
     def _pid(self) -> int:
-        """The process that is rooted in the layer."""
+        """The process that is rooted in the layer, once it waits for its blob (system call 0: read)."""
         for _ in range(2000):
             for entry in Path("/proc").glob("[0-9]*"):
                 try:
-                    if os.readlink(entry / "root") == str(self._layer):
+                    rooted = os.readlink(entry / "root") == str(self._layer)
+                    if rooted and (entry / "syscall").read_text().startswith("0 "):
                         return int(entry.name)
                 except OSError:
                     continue

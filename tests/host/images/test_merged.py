@@ -12,6 +12,7 @@ import pytest
 from reconciler.host.images.store import ImageStore
 from tests.host.images.builder import Member, build_layout, folder, hardlink, packed, plain, symlink, tar
 from tests.host.images.frame import describe
+from tests.host.images.test_unpack import TAKEN, is_tar
 
 pytestmark = [pytest.mark.root, pytest.mark.host]
 
@@ -206,3 +207,30 @@ def test_the_same_layer_as_by_bsdtar(store: ImageStore, tmp_path: Path) -> None:
     ours, theirs = describe((root / lower).resolve(), times=True), describe(target, times=True)
     del ours["var"], theirs["var"]  # implied: no two tools give it the same time
     assert ours == theirs
+
+
+TRAP = [
+    symlink("l", "/"),
+    symlink("up", ".."),
+    symlink("run", "/var/run"),
+    symlink("d", "/etc"),
+    symlink("a", "/etc/passwd"),
+    symlink("foo", "/victim"),
+    Member("etc/passwd", b"base"),
+    Member("victim/hello", b"hello"),
+]
+
+
+@pytest.mark.parametrize("name", sorted(name for name in TAKEN if is_tar(TAKEN[name][0])))
+def test_over_a_base_that_sets_a_trap(name: str, store: ImageStore, tmp_path: Path) -> None:
+    """Every vector again as second layer: links of the base lead nowhere, and what the layer holds is on top."""
+    blob, own = TAKEN[name]
+    build_layout(tmp_path / "layout", "1", [packed(tar(*TRAP)), blob])
+    store.pull(f"oci:{tmp_path}/layout:1", lambda _: None)
+    root, (top, base) = store.lower(store.seen()[f"oci:{tmp_path}/layout:1"])
+    assert describe((root / base).resolve())["victim/hello"] == "file 644 hello"
+    assert set(describe((root / top).resolve())) == set(own)
+    seen = set(inside(store, f"oci:{tmp_path}/layout:1", "find . -mindepth 1 -printf '%P\\0'").split("\0"))
+    hidden = {path for path, text in own.items() if text == "whiteout"}
+    assert {path for path in own if path not in hidden and "/" not in path} <= seen
+    assert not {path for path in hidden if "/" not in path} & seen

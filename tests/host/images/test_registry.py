@@ -39,7 +39,7 @@ class Pull:
     def __init__(self, state: Path) -> None:
         self.state = state
         self.slept: list[float] = []
-        self.store = ImageStore(Settings(state=state), sleep=self.slept.append)
+        self.store = ImageStore(Settings(state=state, registry_auth=state / "auth.json"), sleep=self.slept.append)
         self.store.recover()
 
     def __call__(self, reference: str) -> str:
@@ -100,7 +100,7 @@ def test_a_token_that_does_not_help_is_tried_once(server: Server, other: Server,
     """R-02."""
     server.image([one_file()])
     token_server(server, other, b'{"token": "wrong"}')
-    assert "answered 401 Unauthorized" in pull.refusal(f"{server.host}/app:1")
+    assert "refuses it to those who have not logged in" in pull.refusal(f"{server.host}/app:1")
     assert len(server.paths("manifests")) == 2
     assert pull.slept == []
 
@@ -130,15 +130,15 @@ def test_a_token_that_ends_in_the_middle(server: Server, other: Server, pull: Pu
 @pytest.mark.parametrize(
     ("header", "why"),
     [
-        ("", "asks for a user, and none is configured"),
-        ('Basic realm="x"', "asks for a user, and none is configured"),
+        ("", "asks for a user, and nobody has logged in there"),
+        ('Basic realm="x"', "asks for a user, and nobody has logged in there"),
         ("Bearer", "its token server '' is not a web address"),
         ('Bearer realm="http://127.0.0.1/token', "its token server '' is not a web address"),
         ('Bearer realm="file:///etc/passwd"', "is not a web address"),
         ('Bearer realm="http://user:secret@127.0.0.1/"', "is not a web address"),
         ('Bearer realm="http://169.254.169.254/latest"', "is a private address"),
         ('Bearer realm="http://10.0.0.1/token"', "is a private address"),
-        ("Digest " + "a" * 20000, "asks for a user, and none is configured"),
+        ("Digest " + "a" * 20000, "asks for a user, and nobody has logged in there"),
     ],
 )
 def test_challenges_that_lead_nowhere(header: str, why: str, server: Server, pull: Pull) -> None:

@@ -34,15 +34,15 @@ def test_a_look_says_which_text_is_in_force(world: World) -> None:
     other = render("test", [], [])
     world.firewall.apply(other)
     assert world.firewall.look() == digest(other)
-    assert nft("list", "tables").split() == ["table", "inet", "test"]
+    assert nft("list", "tables").split() == ["table", "inet", "reconciler-test"]
 
 
 def test_the_table_is_replaced_whole(world: World) -> None:
     world.firewall.apply(TEXT)
-    nft("add", "rule", "inet", "test", "inward", "accept")
-    nft("add", "chain", "inet", "test", "foreign")
+    nft("add", "rule", "inet", "reconciler-test", "inward", "accept")
+    nft("add", "chain", "inet", "reconciler-test", "foreign")
     world.firewall.apply(render("test", NETWORKS, []))
-    listing = nft("list", "table", "inet", "test")
+    listing = nft("list", "table", "inet", "reconciler-test")
     assert "foreign" not in listing
     assert "10.192.3.2" not in listing
 
@@ -51,17 +51,17 @@ def test_the_table_is_replaced_whole(world: World) -> None:
     "change",
     [
         "flush ruleset",
-        "delete table inet test",
-        "flush table inet test",
-        "add rule inet test inward accept",
-        "insert rule inet test spoofed accept",
-        "add chain inet test foreign",
-        'delete element inet test bridges { "rc-aaaaaaaaaaaa" }',
-        "add element inet test single { tcp . 1 : 10.0.0.1 . 1 }",
-        "delete element inet test single { tcp . 8080 }",
-        "flush chain inet test tcp_8081",
-        "add set inet test mine { type ipv4_addr; }",
-        "add chain inet test forward { policy drop; }",
+        "delete table inet reconciler-test",
+        "flush table inet reconciler-test",
+        "add rule inet reconciler-test inward accept",
+        "insert rule inet reconciler-test spoofed accept",
+        "add chain inet reconciler-test foreign",
+        'delete element inet reconciler-test bridges { "rc-aaaaaaaaaaaa" }',
+        "add element inet reconciler-test single { tcp . 1 : 10.0.0.1 . 1 }",
+        "delete element inet reconciler-test single { tcp . 8080 }",
+        "flush chain inet reconciler-test tcp_8081",
+        "add set inet reconciler-test mine { type ipv4_addr; }",
+        "add chain inet reconciler-test forward { policy drop; }",
     ],
 )
 def test_every_change_of_our_table_is_noticed(world: World, change: str) -> None:
@@ -145,7 +145,7 @@ def test_a_damaged_record_means_looking_anew(world: World, content: str) -> None
 def test_a_change_in_the_same_moment_leads_to_another_try(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(argv: list[str], *, input: str) -> str:
         nft("-f", "-", input=input)
-        return nft("add", "rule", "inet", "test", "inward", "accept")
+        return nft("add", "rule", "inet", "reconciler-test", "inward", "accept")
 
     with monkeypatch.context() as patch:
         patch.setattr(firewall, "run", interrupted)
@@ -183,11 +183,11 @@ def test_the_fingerprint_of_a_large_table_does_not_depend_on_hashes(world: World
     many = [Published(port=port, targets=(("10.192.3.2", 80),)) for port in range(1000, 1400)]
     world.firewall.apply(render("test", NETWORKS, many))
     with Netlink(NETFILTER) as kernel:
-        first = fingerprint(kernel, "test")
+        first = fingerprint(kernel, "reconciler-test")
         assert first
-        assert {fingerprint(kernel, "test") for _ in range(3)} == {first}
-        nft("delete", "element", "inet", "test", "single", "{ tcp . 1200 }")
-        assert fingerprint(kernel, "test") != first
+        assert {fingerprint(kernel, "reconciler-test") for _ in range(3)} == {first}
+        nft("delete", "element", "inet", "reconciler-test", "single", "{ tcp . 1200 }")
+        assert fingerprint(kernel, "reconciler-test") != first
         assert fingerprint(kernel, "absent") == ""
 
 
@@ -195,3 +195,8 @@ def test_the_fingerprint_of_a_large_table_does_not_depend_on_hashes(world: World
 @given(BRIDGES, PORTS)
 def test_the_kernel_takes_every_table(namespace: None, networks: list[tuple[str, str]], ports: list[Published]) -> None:
     nft("-c", "-f", "-", input=render("test", networks, ports))
+
+
+@pytest.mark.parametrize("instance", ["rt2", "ip", "tcp", "counter", "reconciler", "a-b"])
+def test_an_instance_may_be_called_like_a_word_of_nft(namespace: None, instance: str) -> None:
+    nft("-c", "-f", "-", input=render(instance, NETWORKS, []))

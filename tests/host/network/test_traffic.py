@@ -67,7 +67,7 @@ def test_nobody_outside_reaches_the_loopback_by_routing_to_it(web: World) -> Non
     carry_loopback("cable")  # as another program may have left it
     with pytest.raises(TimeoutError):
         web.ask(web.outside, "127.0.0.1", 8080, timeout=DROPPED)
-    nft("flush", "chain", "inet", "test", "spoofed")
+    nft("flush", "chain", "inet", "reconciler-test", "spoofed")
     assert web.ask(web.outside, "127.0.0.1", 8080)[0] == "shop2", "it was the chain that stood between them"
 
 
