@@ -50,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     _plan(verb("plan", "what the daemon would do now, step by step, and why", _PLAN))
     _check(verb("check", "whether specs are valid; needs neither root nor a daemon", _CHECK))
     _status(verb("status", "what runs, what does not, and why", _STATUS))
+    _json(verb("images", "what the image store holds, and who uses what", _IMAGES))
     _json(verb("doctor", "whether this host is fit, and what to do about it", _DOCTOR))
     verb("down", "take everything off the host again", _DOWN)
     return parser
@@ -69,6 +70,10 @@ Read specs as the daemon would and print every mistake as file:line:column.
 _STATUS = """\
 Ask the daemon what runs. Exit status 0: everything is as the specs say;
 4: not yet, and the table says why; 5: no daemon answers.
+"""
+_IMAGES = """\
+List the images on this host with their sizes and the containers made from them.
+Changes nothing; needs root.
 """
 _DOCTOR = """\
 Look at tools, kernel, cgroups, firewall, addresses and disk space, and say what is

@@ -15,13 +15,13 @@ from ipaddress import IPv4Interface
 from itertools import chain
 
 from reconciler.core import addresses, lifecycle, ruleset
+from reconciler.core.frontends import frontends
 from reconciler.core.model import (
     Container,
     Desired,
     Exited,
     Network,
     Observed,
-    Protocol,
     Restart,
     Running,
     SeenContainer,
@@ -50,7 +50,6 @@ from reconciler.core.steps import (
 )
 
 Entry = Task | Wait
-_Frontend = tuple[Protocol, str, int]  # protocol, host address, port: what a client connects to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +232,7 @@ def _firewall(scene: _Scene) -> Iterator[Entry]:
         if scene.observed.ruleset and not scene.networks:  # a bridge that is only gone for now must not open anything
             yield Task("firewall", "no networks", (RemoveRuleset(),))
         return
-    published = _published(scene)
+    published = frontends(scene.observed.containers.values(), frozenset(seen.id for seen in scene.leaving))
     text, made = _ruleset(scene.policy.instance, bridges, published)
     if made != scene.observed.ruleset:
         cause = "changed" if scene.observed.ruleset else "missing, or changed by somebody else"
@@ -354,25 +353,3 @@ def _kept(scene: _Scene, seen: SeenContainer, restart: Restart, now: float) -> I
         yield cleaning
     if seen.log_bytes > scene.policy.log_size and isinstance(seen.state, Running):
         yield Task(f"log:{seen.name}", f"grew to {seen.log_bytes} bytes", (RotateLog(seen.id, seen.name),))
-
-
-def _published(scene: _Scene) -> tuple[ruleset.Published, ...]:
-    """Every published port with the replicas behind it, whoever declared them: what runs is reachable.
-
-    A port without a running replica leads to those that are about to run: the table then is in force when they are,
-    and until then a client is refused there as it would be here.
-    """
-    running: dict[_Frontend, list[ruleset.Target]] = defaultdict(list)
-    expected: dict[_Frontend, list[ruleset.Target]] = defaultdict(list)
-    leaving = {seen.id for seen in scene.leaving}
-    for seen in scene.observed.containers.values():
-        if seen.address and seen.connected:
-            runs = isinstance(seen.state, Running) and seen.state.stop_sent is None
-            if runs or (seen.id not in leaving and lifecycle.about_to_run(seen)):
-                for port in seen.ports:
-                    found = running if runs else expected
-                    found[port.protocol, port.host_ip, port.published].append((seen.address, port.target))
-    return tuple(
-        ruleset.Published(protocol=protocol, host_ip=host_ip, port=port, targets=tuple(found))
-        for (protocol, host_ip, port), found in (expected | running).items()
-    )

@@ -1,7 +1,8 @@
 """Image references: what an `image` value names. Text in, value out.
 
 Follows the grammar of distribution/reference and Docker's way of completing short names: `nginx` is
-`docker.io/library/nginx:latest`. A reference to an OCI layout on disk, `oci:PATH[:TAG]`, is ours; see `layout`.
+`docker.io/library/nginx:latest`. What lies on disk is named
+`oci:PATH[:TAG]`, `oci-archive:PATH[:TAG]` or `docker-archive:PATH[:TAG]`; see `layout`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ _REFERENCE = re.compile(
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?",
     re.ASCII,
 )
-_LAYOUT = re.compile(r"oci:(?P<path>[^:\0]+)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?", re.ASCII)
+_LAYOUT = re.compile(
+    r"(?P<kind>oci|oci-archive|docker-archive):(?P<path>[^:\0]+)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,10 @@ class Layout:
 
     path: str
     tag: str
+    kind: str = "oci"
 
     def __str__(self) -> str:
-        return f"oci:{self.path}:{self.tag}"
+        return f"{self.kind}:{self.path}:{self.tag}"
 
 
 def parse(text: str) -> Reference:
@@ -73,12 +78,17 @@ def layout(text: str, folder: str = "/") -> Layout:
     found = _LAYOUT.fullmatch(text)
     if not found:
         raise ValueError(f"'{text}' is no OCI layout: write oci:PATH or oci:PATH:TAG")
-    return Layout(normpath(join(folder, found["path"])), found["tag"] or "latest")
+    return Layout(normpath(join(folder, found["path"])), found["tag"] or "latest", found["kind"])
+
+
+def is_local(text: str) -> bool:
+    """Whether `text` names a layout or an archive on disk rather than a registry."""
+    return text.startswith(("oci:", "oci-archive:", "docker-archive:"))
 
 
 def canonical(text: str, folder: str = "/") -> str:
     """Either kind of reference in its one form."""
-    return str(layout(text, folder) if text.startswith("oci:") else parse(text))
+    return str(layout(text, folder) if is_local(text) else parse(text))
 
 
 def _is_host(text: str) -> bool:

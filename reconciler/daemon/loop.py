@@ -32,6 +32,7 @@ from reconciler.errors import SpecError
 from reconciler.ports import Ports, Progress
 
 LOOK_AGAIN = 1.0  # seconds after a look that failed
+PATIENCE = 0.1  # seconds; while no worker is free a look could start nothing, so one look serves many ended tasks
 PROGRESS_INTERVAL = 0.25  # seconds between two looks that only show how far a pull is
 
 
@@ -52,6 +53,9 @@ class Pool(Protocol):
 
     def submit(self, work: Callable[[Task], None], task: Task) -> None:
         """Have `work(task)` done soon."""
+
+    def wait_for_room(self, seconds: float) -> None:
+        """Wait while tasks wait for a thread, but no longer than `seconds`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +220,7 @@ class Loop:
     def _wait(self) -> frozenset[str]:
         """Sleep until something rings or is due; the names to look at."""
         self._watch_monitors()
+        self.around.workers.wait_for_room(PATIENCE)
         names: set[str] = set()
         for fd, _ in self._epoll.poll(self._timeout()):
             if fd in self.around.doorbells:

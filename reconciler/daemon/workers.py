@@ -35,6 +35,11 @@ class Workers:
                 thread.start()
         self._work.put((work, task))
 
+    def wait_for_room(self, seconds: float) -> None:
+        """Wait while more tasks are given than there are threads, but no longer than `seconds`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._unfinished <= self._count, seconds)
+
     def wait(self, seconds: float) -> bool:
         """Wait until all is done, but no longer than `seconds`; whether it is."""
         with self._changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from threading import Event, current_thread, main_thread
 
 import pytest
 
@@ -12,8 +13,9 @@ from reconciler.core.plan import Policy
 from reconciler.core.status import Host, Snapshot
 from reconciler.core.steps import Task
 from reconciler.daemon.events import Events
-from reconciler.daemon.loop import Loop, Specs, Surroundings
+from reconciler.daemon.loop import Loop, Pool, Specs, Surroundings
 from reconciler.daemon.queue import Queue, Retries
+from reconciler.daemon.workers import Workers
 from reconciler.errors import SpecError
 from reconciler.ports import Progress
 from reconciler.spec.parse import parse
@@ -41,12 +43,16 @@ class Inline:
     def submit(self, work: Callable[[Task], None], task: Task) -> None:
         work(task)
 
+    def wait_for_room(self, seconds: float) -> None:
+        return
+
 
 class Machine:
     """A loop over a fake host; `texts` is its spec directory."""
 
-    def __init__(self, fault: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, fault: Callable[[], bool] = lambda: False, workers: Pool | None = None) -> None:
         self.host = FakeHost(fault)
+        self.workers = workers or Inline()
         self.texts: dict[str, str] = {}
         self.unavailable = ""
         self.shown: list[Progress] = []
@@ -67,7 +73,7 @@ class Machine:
                 queue=self.queue,
                 retries=Retries(lambda: 0.0),
                 events=self.events,
-                workers=Inline(),
+                workers=self.workers,
                 pulls=Inline(),
                 policy=Policy(),
                 host=Host(),
@@ -286,3 +292,33 @@ def test_a_job_that_ended_is_left_to_rest(machine: Machine) -> None:
     assert machine.settle().plan.converged
     (seen,) = machine.host.containers.values()
     assert isinstance(seen.state, Exited)
+
+
+def test_one_look_serves_many_tasks_while_no_worker_is_free() -> None:
+    def slow() -> bool:
+        return Event().wait(0.005)  # longer than a look takes here
+
+    machine = Machine(fault=slow, workers=Workers(1, "test"))
+    machine.texts = {"many.yaml": BLOG.replace("restart: always", "deploy: {replicas: 60}")}
+    machine.settle()
+    assert len(machine.running) == 60
+    assert machine.events.current().generation < 40
+    machine.queue.close()
+
+
+def test_a_worker_that_hangs_does_not_stop_the_looks() -> None:
+    done = Event()
+
+    def hang() -> bool:
+        return current_thread() is not main_thread() and not done.wait(10)
+
+    machine = Machine(fault=hang, workers=Workers(1, "test"))
+    machine.texts = {"blog.yaml": BLOG}
+    machine.loop.look(frozenset({"*"}))
+    machine.texts["shop.yaml"] = SHOP
+    machine.loop.look(frozenset({"specs"}))
+    assert "shop-web-1" in machine.loop.desired.containers
+    assert machine.loop.busy
+    done.set()
+    assert machine.settle().plan.converged
+    machine.queue.close()

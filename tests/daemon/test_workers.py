@@ -35,7 +35,12 @@ def test_no_more_at_once_than_asked_for() -> None:
     assert entered.acquire(timeout=10)
     assert not entered.acquire(timeout=0.05)
     assert not workers.wait(0)
+    roomy = threading.Thread(target=workers.wait_for_room, args=(10,))
+    roomy.start()
+    assert roomy.is_alive()
     leave.set()
+    roomy.join(10)
+    assert not roomy.is_alive()
     assert workers.wait(10)
 
 

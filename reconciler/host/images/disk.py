@@ -52,6 +52,9 @@ class Disk:
                 self._link(layer.name)
             else:
                 discard(layer)
+        for link in (self.root / "l").iterdir():
+            if not link.exists():
+                link.unlink()
         sync(self.root / "l")
 
     # --- files -----------------------------------------------------------------------------------------------------
@@ -85,6 +88,19 @@ class Disk:
         for path in paths:
             if record := parse_record(path.read_bytes()):
                 yield record
+
+    def names(self, folder: str) -> list[str]:
+        """What is in `folder`."""
+        return sorted(path.name for path in (self.root / folder).iterdir())
+
+    def written(self, name: str) -> float:
+        """When `name` was written, seconds since 1970."""
+        return (self.root / name).stat().st_mtime
+
+    def remove(self, name: str) -> None:
+        """Remove a file, so that it stays removed."""
+        (self.root / name).unlink(missing_ok=True)
+        sync((self.root / name).parent)
 
     # --- layers ----------------------------------------------------------------------------------------------------
 
@@ -123,6 +139,14 @@ class Disk:
         sync(self.root / "layers")
         self._link(name)
         sync(self.root / "l")
+
+    def remove_layer(self, name: str) -> None:
+        """Remove a layer: gone at once for everybody, and from the disk when this returns."""
+        doomed = self.root / "tmp" / secrets.token_hex(8)
+        (self.root / self.short(name)).unlink(missing_ok=True)
+        (self.root / "layers" / name).rename(doomed)
+        sync(self.root / "layers")
+        discard(doomed)
 
     def layer(self, name: str) -> Mapping[str, object] | None:
         """The record of a layer that is whole."""

@@ -45,6 +45,33 @@ class Locks:
             yield
 
 
+class Gate:
+    """Many may pull at the same time; who throws things away is alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """While something is added."""
+        with self._changed:
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While something is taken away: nobody comes in until this is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._inside == 0)
+            yield
+
+
 class Counter:
     """Bytes of a pull so far, told to whoever asked for reports."""
 

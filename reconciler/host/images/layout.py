@@ -1,94 +1,66 @@
-"""An image in an OCI layout on disk: `oci:/absolute/path[:TAG]`.
+"""An image in an OCI layout: `oci:/absolute/path[:TAG]`, or the same in one file, `oci-archive:/path.tar[:TAG]`.
 
-A source for `store`, beside `registry`, with the same checks: a folder may come from a stranger as well. Also says
-by one `stat` whether the layout may have changed. Source: OCI image-spec image-layout.md.
+A source for `store`, beside `registry`, with the same checks: a folder may come from a stranger as well. Source: OCI
+image-spec image-layout.md.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-from reconciler.core.reference import layout
 from reconciler.errors import HostError
-from reconciler.host.images.documents import (
-    DOCUMENT_LIMIT,
-    Descriptor,
-    Entry,
-    digest_of,
-    read_index,
-    read_json,
-)
-
-PREFIX = "oci:"
-_CHUNK = 1 << 18
-
-Advance = Callable[[int], None]
+from reconciler.host.images.documents import Descriptor, Entry, digest_of, read_index, read_json
+from reconciler.host.images.files import Advance, Files, Stamp
 
 
 class Layout:
     """One image of a layout."""
 
-    def __init__(self, reference: str) -> None:
+    def __init__(self, reference: str, files: Files, tag: str) -> None:
         self._reference = reference
-        place = layout(reference)
-        self._folder, self._tag = Path(place.path), place.tag
+        self._files = files
+        self._tag = tag
 
     def top(self) -> tuple[str, bytes]:
         """Type and text of the manifest or index that the tag names."""
-        descriptor = self.tagged()
-        return descriptor.media_type, self.document(descriptor)
-
-    def tagged(self) -> Descriptor:
-        """What `index.json` says about the tag. Raises HostError."""
         try:
-            return select(read_index(read_json(self._read(self._folder / "index.json"))), self._tag)
+            descriptor = select(read_index(read_json(self._read("index.json"))), self._tag)
         except ValueError as error:
-            raise HostError(f"cannot read image {self._reference}: {error}") from None
+            raise HostError(f"cannot read image {self._reference}: index.json: {error}") from None
+        return descriptor.media_type, self.document(descriptor)
 
     def document(self, descriptor: Descriptor) -> bytes:
         """A manifest or config by its digest, checked."""
-        body = self._read(self._blob(descriptor))
+        body = self._read(_blob(descriptor))
         if digest_of(body) != descriptor.digest:
             raise HostError(f"cannot read image {self._reference}: blob {descriptor.digest} has another content")
         return body
 
     def send(self, layer: Descriptor, sink: int, advance: Advance) -> None:
         """Write the blob of `layer` into the pipe `sink`; `advance` hears of every piece, in bytes."""
-        with self._opened(self._blob(layer)) as fd:
-            while count := os.splice(fd, sink, _CHUNK):
-                advance(count)
-
-    def stamp(self) -> tuple[int, int, int]:
-        """Changes whenever `index.json` does; zeros when it is not there. One system call."""
         try:
-            found = (self._folder / "index.json").stat()
-        except OSError:
-            return (0, 0, 0)
-        return (found.st_ino, found.st_mtime_ns, found.st_size)
+            with self._files.part(_blob(layer)) as part:
+                part.send(sink, advance)
+        except BrokenPipeError:
+            raise
+        except (OSError, ValueError) as error:
+            raise self._error(_blob(layer), error) from error
 
-    def _blob(self, descriptor: Descriptor) -> Path:
-        return self._folder / "blobs" / "sha256" / descriptor.digest.removeprefix("sha256:")
+    def stamp(self) -> Stamp:
+        """Changes whenever `index.json` does; zeros when it is not there."""
+        return self._files.stamp()
 
-    def _read(self, path: Path) -> bytes:
-        with self._opened(path) as fd:
-            body = os.read(fd, DOCUMENT_LIMIT + 1)
-        if len(body) > DOCUMENT_LIMIT:
-            raise HostError(f"cannot read image {self._reference}: {path.name} has more than {DOCUMENT_LIMIT} bytes")
-        return body
-
-    @contextmanager
-    def _opened(self, path: Path) -> Iterator[int]:
+    def _read(self, name: str) -> bytes:
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a fifo in its place must not hang us
-        except OSError as error:
-            raise HostError(f"cannot read image {self._reference}: {path}: {error.strerror}") from error
-        try:
-            yield fd
-        finally:
-            os.close(fd)
+            with self._files.part(name) as part:
+                return part.read()
+        except (OSError, ValueError) as error:
+            raise self._error(name, error) from error
+
+    def _error(self, name: str, error: OSError | ValueError) -> HostError:
+        return HostError(f"cannot read image {self._reference}: {name}: {getattr(error, 'strerror', None) or error}")
+
+
+def _blob(descriptor: Descriptor) -> str:
+    return f"blobs/sha256/{descriptor.digest.removeprefix('sha256:')}"
 
 
 def select(entries: tuple[Entry, ...], tag: str) -> Descriptor:

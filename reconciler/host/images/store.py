@@ -15,16 +15,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reconciler.core.model import SeenImage
-from reconciler.core.reference import parse
+from reconciler.core.reference import is_local, layout, parse
 from reconciler.errors import HostError
 from reconciler.host.images.auth import Tokens
+from reconciler.host.images.collect import Collected, Needed, collect
 from reconciler.host.images.config import read_config
 from reconciler.host.images.credentials import Credentials, auth_files
 from reconciler.host.images.disk import Disk
+from reconciler.host.images.docker_archive import DockerArchive
 from reconciler.host.images.documents import host_platform
+from reconciler.host.images.files import Archive, Folder
 from reconciler.host.images.hosts import endpoints
-from reconciler.host.images.layers import Layers, Locks
-from reconciler.host.images.layout import PREFIX, Layout
+from reconciler.host.images.layers import Gate, Layers, Locks
+from reconciler.host.images.layout import Layout
 from reconciler.host.images.overlay import Limits
 from reconciler.host.images.registry import Access, Registry
 from reconciler.host.images.resolve import Resolved, Source, manifest_digest, resolve
@@ -44,6 +47,7 @@ class ImageStore:
         self._mirrors = settings.registry_mirrors
         self._hosts = settings.registry_hosts
         self._host = host_platform(os.uname().machine)
+        self._gate = Gate()
         self._lock = threading.Lock()
         self._seen: dict[str, SeenImage] | None = None
         self._stamps: dict[str, tuple[int, int, int]] = {}
@@ -57,8 +61,9 @@ class ImageStore:
         try:
             sources = self._sources(reference)
             image = resolve(sources, self._host, reference)
-            names = self._layers.complete(sources, image, reference, report)
-            self._write(reference, image, names)
+            with self._gate.together():
+                names = self._layers.complete(sources, image, reference, report)
+                self._write(reference, image, names)
         except OSError as error:
             raise HostError(f"cannot pull {reference}: {error.strerror or error}") from error
 
@@ -67,7 +72,7 @@ class ImageStore:
         with self._lock:
             if self._seen is None:
                 self._seen = dict(self._read_all())
-            changed = {name: self._now(name) for name in self._seen if name.startswith(PREFIX)}
+            changed = {name: self._now(name) for name in self._seen if is_local(name)}
             return {name: image for name, old in self._seen.items() if (image := changed.get(name, old))}
 
     def lower(self, image: SeenImage) -> tuple[Path, tuple[str, ...]]:
@@ -86,13 +91,22 @@ class ImageStore:
                 break
         return self._disk.root, tuple(self._disk.short(name) for name in names)
 
+    def collect(self, needed: Needed, older_than: float) -> Collected:
+        """Throw away what is not needed and was pulled more than `older_than` seconds ago; waits for running pulls."""
+        with self._gate.alone():
+            gone = collect(self._disk, needed, time.time() - older_than)
+            with self._lock:
+                self._seen = None
+                self._stamps.clear()
+            return gone
+
     # --- where an image comes from -----------------------------------------------------------------------------
 
     def _sources(self, reference: str) -> Sequence[Source]:
         """Where to ask, the next one when one fails."""
         try:
-            if reference.startswith(PREFIX):
-                return [Layout(reference)]
+            if is_local(reference):
+                return [on_disk(reference)]
             parsed = parse(reference)
             places = endpoints(parsed.host, self._mirrors, self._hosts)
             return [Registry(self._access, place, parsed) for place in places]
@@ -155,18 +169,27 @@ class ImageStore:
         """What a layout's tag names now; None when that has not been pulled, the old image when nobody can tell."""
         assert self._seen is not None
         old = self._seen[reference]
-        layout = Layout(reference)
-        stamp = layout.stamp()
+        source = on_disk(reference)
+        stamp = source.stamp()
         if stamp == self._stamps.get(reference) or not any(stamp):
             return old
         try:
-            digest = manifest_digest(layout, self._host)
+            digest = manifest_digest(source, self._host)
         except (HostError, ValueError):
             return old
         if digest != old.digest:
             return self._image(reference, digest)
         self._stamps[reference] = stamp
         return old
+
+
+def on_disk(reference: str) -> Layout | DockerArchive:
+    """The source for a reference to something on disk. Raises ValueError."""
+    place = layout(reference)
+    path = Path(place.path)
+    if place.kind == "docker-archive":
+        return DockerArchive(reference, Archive(path), place.tag)
+    return Layout(reference, Folder(path, "index.json") if place.kind == "oci" else Archive(path), place.tag)
 
 
 def _hex(digest: str) -> str:

@@ -1,0 +1,14 @@
+"""One start and one pull, as a process that can be killed: `python -m tests.host.images.pull_once STATE REFERENCE`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from reconciler.host.images.store import ImageStore
+from reconciler.settings import Settings
+
+if __name__ == "__main__":
+    store = ImageStore(Settings(state=Path(sys.argv[1])), sleep=lambda _: None)
+    store.recover()
+    store.pull(sys.argv[2], lambda _: None)
