@@ -303,7 +303,7 @@ def test_an_unreadable_directory_removes_nothing() -> None:
 
 def test_a_lost_table_is_put_back() -> None:
     assert printed(desired(WEB_CONTAINER), host(seen(), ruleset="")) == [
-        "firewall: apply ruleset (1 networks, 0 ports) (missing, or changed by somebody else)"
+        "firewall: apply ruleset (networks: 1, published ports: 0) (missing, or changed by somebody else)"
     ]
 
 
