@@ -16,7 +16,7 @@ from reconciler.core.resolve import resolve
 from reconciler.core.steps import Plan
 from reconciler.daemon.execute import execute
 from reconciler.spec.parse import parse
-from tests.fakes import FakeHost, image
+from tests.fakes import FakeHost
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SPECS = sorted(
