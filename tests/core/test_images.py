@@ -179,7 +179,7 @@ def test_a_full_disk_is_not_waited_for() -> None:
 
 def test_what_specs_want_and_what_containers_were_made_from_is_needed() -> None:
     old = seen(image_digest="sha256:of-the-running-revision")
-    found = plan(desired(container()), host(old, collected_at=0.0), NOW, POLICY)
+    found = plan(desired(container()), host(old, collected_at=NOW - DAY), NOW, POLICY)
     (step,) = [task.steps[0] for task in found.tasks if task.key == "collect"]
     assert isinstance(step, CollectImages)
     assert step.references == (WEB,)
@@ -188,5 +188,5 @@ def test_what_specs_want_and_what_containers_were_made_from_is_needed() -> None:
 
 def test_nothing_goes_while_nobody_knows_what_a_spec_needs() -> None:
     for wanted in (Desired(held={"shop": "cannot"}), Desired(unavailable="cannot")):
-        found = plan(wanted, host(seen(), collected_at=0.0), NOW, POLICY)
+        found = plan(wanted, host(seen(), collected_at=NOW - DAY), NOW, POLICY)
         assert not [task for task in found.tasks if task.key == "collect"]
