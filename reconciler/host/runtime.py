@@ -24,7 +24,7 @@ from reconciler.core.process import signal_number
 from reconciler.errors import HostError
 from reconciler.host import rootfs, runs
 from reconciler.host.cgroups import Cgroups
-from reconciler.host.files import commit, replace
+from reconciler.host.files import replace
 from reconciler.host.run import run, spoken
 from reconciler.host.runs import Process, Run
 from reconciler.settings import Settings
@@ -96,7 +96,7 @@ class OciRuntime:
                 os.close(writer)
             monitor = int((folder / "conmon.pid").read_text())
             self._cgroups.adopt_monitor(monitor)
-            commit(self._settings.containers / id / "runs.json", json.dumps(counts))
+            replace(self._settings.containers / id / "runs.json", json.dumps(counts))  # a power cut ends all runs too
             pid = _created(reader, id)
         finally:
             os.close(reader)
