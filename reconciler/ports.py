@@ -29,8 +29,11 @@ Report = Callable[[Progress], None]
 class Images(Protocol):
     """The image store."""
 
-    def pull(self, reference: str, report: Report) -> None:
+    def pull(self, reference: str, report: Report, platform: str = "") -> None:
         """Make `reference` whole in the store: manifest, config, every layer unpacked and verified."""
+
+    def check(self, reference: str, report: Report, platform: str = "") -> None:
+        """Ask what `reference` names now; pull it when that changed, else only note that it was asked."""
 
 
 class Bundles(Protocol):

@@ -23,6 +23,7 @@ from reconciler.core.model import (
     SeenNetwork,
     Volume,
     digest,
+    image_key,
 )
 from reconciler.errors import HostError
 from reconciler.ports import Ports, Report
@@ -37,6 +38,7 @@ def image(reference: str, version: int = 1) -> SeenImage:
     return SeenImage(
         reference=reference,
         digest=f"sha256:{digest(f'{reference} {version}')}",
+        named=f"sha256:{digest(f'{reference} {version}')}",
         id="sha256:0",
         layers=(),
         config=ImageConfig(),
@@ -50,6 +52,8 @@ class FakeHost:
         self.fault = fault
         self.now = 1000.0
         self.seen_images: dict[str, SeenImage] = {}
+        self.stored: set[str] = set()  # digests of all that was ever pulled; a name may leave them behind
+        self.moved: dict[str, int] = {}
         self.bridges: dict[str, SeenNetwork] = {}
         self.folders: set[str] = set()
         self.containers: dict[str, SeenContainer] = {}
@@ -99,8 +103,22 @@ class FakeHost:
 
     # --- Images and Runtime ---
 
-    def pull(self, reference: str, report: Report) -> None:
-        self.call(f"pull {reference}", lambda: self.seen_images.update({reference: image(reference)}))
+    def pull(self, reference: str, report: Report, platform: str = "") -> None:
+        key = image_key(reference, platform)
+        self.call(f"pull {key}", lambda: self.seen_images.update({key: self.answer(reference, platform)}))
+
+    def check(self, reference: str, report: Report, platform: str = "") -> None:
+        key = image_key(reference, platform)
+        if key not in self.seen_images:
+            raise IllegalCallError(f"check of {key}, which is not here")
+        self.seen_images[key] = replace(self.seen_images[key], tried_at=self.now)
+        self.call(f"check {key}", lambda: self.seen_images.update({key: self.answer(reference, platform)}))
+
+    def answer(self, reference: str, platform: str) -> SeenImage:
+        """What the registry has now; `moved` counts how often it got another image for a tag."""
+        found = image(reference, 1 + self.moved.get(reference, 0))
+        self.stored.add(found.digest)
+        return replace(found, platform=platform, checked_at=self.now, tried_at=self.now)
 
     def start(self, id: str, restarts: int, failures: int) -> None:
         seen = self.get(id)
@@ -156,7 +174,7 @@ class _Bundles:
 
     def create(self, id: str, container: Container, revision: str, image: SeenImage, address: str) -> None:
         host = self.host
-        if id in host.containers or container.image not in host.seen_images:
+        if id in host.containers or image.digest not in host.stored:
             raise IllegalCallError(f"create of {container.name}")
         if address and any(
             seen.address == address and seen.network == container.network for seen in host.containers.values()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from reconciler.core.steps import (
     ApplyRuleset,
+    CheckImage,
     CreateNetwork,
     CreateVolume,
     PullImage,
@@ -29,7 +30,7 @@ def touched(task: Task) -> frozenset[str]:
     names: set[str] = set()
     for step in task.steps:
         match step:
-            case PullImage():
+            case PullImage() | CheckImage():
                 names.add(IMAGES)
             case CreateNetwork() | RemoveNetwork():
                 names.add(LINKS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from reconciler.core.model import Container, Network, SeenImage, Volume
+from reconciler.core.model import Container, Network, SeenImage, Volume, image_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +17,21 @@ class PullImage:
     """Make the image whole in the store."""
 
     reference: str
+    platform: str = ""  # "" is the host's own
 
     def __str__(self) -> str:
-        return f"pull image {self.reference}"
+        return f"pull image {image_key(self.reference, self.platform)}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckImage:
+    """Ask the registry what the tag names now, and pull that when it is another image."""
+
+    reference: str
+    platform: str = ""
+
+    def __str__(self) -> str:
+        return f"check image {image_key(self.reference, self.platform)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +210,7 @@ class RemoveRuleset:
 
 Step = (
     PullImage
+    | CheckImage
     | CreateNetwork
     | RemoveNetwork
     | CreateVolume
@@ -251,10 +264,14 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do now and what to wait for. Neither tasks nor waits: converged."""
+    """What to do now and what to wait for. Neither tasks nor waits: converged.
+
+    `look_again_at` is when something will be due although nothing happened, such as asking for a tag; None for never.
+    """
 
     tasks: tuple[Task, ...] = field(default=())
     waits: tuple[Wait, ...] = field(default=())
+    look_again_at: float | None = None
 
     @property
     def converged(self) -> bool:
