@@ -91,7 +91,7 @@ class ContainerReader:
         """What changes when a container does: its record, its run's folder and state, its log."""
         return (
             _mark(f"{self._roots}/{id}/config.json"),
-            _mark(f"{self._roots}/{id}/log/{logs.NAME}"),
+            _mark(f"{self._roots}/{id}/log/{logs.NAME}") or _mark(f"{self._roots}/{id}/log/{logs.NAME}.1"),
             *((_mark(f"{self._runs}/{run}"), _mark(f"{self._states}/{run}")) if run else (None, None)),
         )
 
@@ -124,7 +124,7 @@ class ContainerReader:
             restarts=counts[0],
             failures=counts[1],
             leftovers=self._leftovers(names, watched, state),
-            log_bytes=_size(folder / "log" / logs.NAME),
+            log_bytes=logs.size(folder / "log"),
         )
 
     def _bundle(self, id: str, folder: Path, run: str) -> _Bundle:
@@ -344,13 +344,6 @@ def _modified(path: Path) -> float | None:
         return path.stat().st_mtime
     except OSError:
         return None
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def _why(error: Exception) -> str:
