@@ -236,7 +236,7 @@ def _firewall(scene: _Scene) -> Iterator[Entry]:
     text, made = _ruleset(scene.policy.instance, bridges, published)
     if made != scene.observed.ruleset:
         cause = "changed" if scene.observed.ruleset else "missing, or changed by somebody else"
-        summary = f"{len(bridges)} networks, {len(published)} ports"
+        summary = f"networks: {len(bridges)}, published ports: {len(published)}"
         yield Task("firewall", cause, (ApplyRuleset(text, summary),))
 
 

@@ -245,7 +245,8 @@ class Wait:
     passing: bool = False
 
     def __str__(self) -> str:
-        return f"{self.key}: waits: {self.reason}"
+        waits = "" if self.reason.startswith("waits ") else "waits: "
+        return f"{self.key}: {waits}{self.reason}"
 
 
 @dataclass(frozen=True, slots=True)

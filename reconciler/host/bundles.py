@@ -164,6 +164,7 @@ def facts(cgroups: Cgroups) -> bundle.HostFacts:
     return bundle.HostFacts(
         cgroup_namespaces=Path("/proc/self/ns/cgroup").exists(),
         swap_limits=cgroups.swap_limits(),
+        pids_limits=cgroups.pids_limits(),
         masked=tuple(throttles),
         hard_limits={kind: resource.getrlimit(getattr(resource, kind))[1] for kind in kinds},
     )

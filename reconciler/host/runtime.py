@@ -25,7 +25,7 @@ from reconciler.errors import HostError
 from reconciler.host import rootfs, runs
 from reconciler.host.cgroups import Cgroups
 from reconciler.host.files import replace
-from reconciler.host.run import run
+from reconciler.host.run import run, spoken
 from reconciler.host.runs import Process, Run
 from reconciler.settings import Settings
 
@@ -231,8 +231,8 @@ def parse_report(report: bytes, id: str) -> int:
     except (ValueError, KeyError, TypeError):
         raise HostError(f"cannot start container {id[:12]}: the monitor gave up without a word") from None
     if pid <= 0:
-        why = str(given.get("message", f"status {pid}")).strip().splitlines()
-        raise HostError(f"cannot start container {id[:12]}: {why[-1] if why else pid}")
+        why = [spoken(line) for line in str(given.get("message", "")).splitlines() if line.strip()]
+        raise HostError(f"cannot start container {id[:12]}: {why[-1] if why else f'status {pid}'}")
     return pid
 
 

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -193,9 +194,11 @@ class Host:
         return body.decode()
 
     def redis(self, *words: str, port: int = 6379) -> str:
-        """What redis answers to a command, as its protocol writes it (`+PONG`)."""
+        """What redis answers to a command, as its protocol writes it (`+PONG`). It listens a moment after it runs."""
+        where, target = self._visitor(False, "")
+        connect = partial(where.connect, target, port)
         command = "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
-        with contextlib.closing(self.machine.network.connect(self.machine.address, port)) as connection:
+        with contextlib.closing(namespaces.until(connect, "redis listens")) as connection:
             connection.sendall(f"*{len(words)}\r\n{command}".encode())
             answer = connection.recv(4096).decode()
             return answer.split("\r\n")[1] if answer.startswith("$") else answer.strip()
