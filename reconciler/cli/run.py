@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import logging
 import signal
 from types import FrameType
 
@@ -14,6 +15,8 @@ from reconciler.cli import codes
 from reconciler.cli.progress import Progressing, start_logging
 from reconciler.daemon import wire
 from reconciler.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -30,16 +33,17 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         finally:
             daemon.stop()
         if not arguments.once:
+            log.info("the daemon ends; containers keep running")
             return codes.OK
         for wait in daemon.loop.plan.waits:
             print(wait)
-        return codes.OK if daemon.loop.plan.converged else codes.DIFFERENT
+        return codes.OK if daemon.loop.plan.converged and not daemon.loop.busy else codes.DIFFERENT
 
 
 def _stop_on_signals(daemon: wire.Daemon) -> None:
     def stop(_number: int, _frame: FrameType | None) -> None:
         daemon.loop.stopping = True
-        daemon.queue.add("stop")
+        daemon.queue.wake()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from reconciler.core.changes import changes
+from reconciler.core.changes import changes, news
 from reconciler.core.document import Document
 from reconciler.core.lock import Lock, locked
 from reconciler.core.model import Desired, Observed
@@ -139,6 +139,7 @@ class Loop:
                 log.warning(
                     "cannot look at the host: %s; trying again", error, exc_info=log.isEnabledFor(logging.DEBUG)
                 )
+                self.plan = Plan()  # what was due may be long past, and would leave no time to wait
                 self._full_look_at = min(self._full_look_at, self.around.clock() + LOOK_AGAIN)
             names = self._wait()
 
@@ -215,6 +216,8 @@ class Loop:
             look_wall=time.perf_counter() - begun[0],
             look_cpu=time.thread_time() - begun[1],
         )
+        for line in news(before, snapshot):
+            log.info(line)
         around.events.publish(snapshot, changes(before, snapshot))
 
     # --- waiting ---------------------------------------------------------------------------------------------
