@@ -11,11 +11,13 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 
 from reconciler.core.model import SeenImage
-from reconciler.core.reference import is_local, layout, parse
+from reconciler.core.reference import Reference, is_local, layout, parse
 from reconciler.errors import HostError
 from reconciler.host.images.auth import Tokens
 from reconciler.host.images.collect import Collected, Needed, collect
@@ -25,13 +27,11 @@ from reconciler.host.images.disk import Disk
 from reconciler.host.images.docker_archive import DockerArchive
 from reconciler.host.images.documents import host_platform
 from reconciler.host.images.files import Archive, Folder
-from reconciler.host.images.hosts import endpoints
+from reconciler.host.images.hosts import Endpoint, endpoints
 from reconciler.host.images.layers import Gate, Layers, Locks
 from reconciler.host.images.layout import Layout
 from reconciler.host.images.overlay import Limits
-from reconciler.host.images.registry import Access, Registry
 from reconciler.host.images.resolve import Resolved, Source, manifest_digest, resolve
-from reconciler.host.images.transport import Sleep, Transport
 from reconciler.ports import Report
 from reconciler.settings import Settings
 
@@ -39,11 +39,13 @@ from reconciler.settings import Settings
 class ImageStore:
     """The images of one host. Safe for threads."""
 
-    def __init__(self, settings: Settings, limits: Limits | None = None, sleep: Sleep = time.sleep) -> None:
+    def __init__(
+        self, settings: Settings, limits: Limits | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self._disk = Disk(settings.images)
         self._layers = Layers(self._disk, Locks(), limits or Limits())
         logins = Credentials(auth_files(settings.registry_auth, Path.home()))
-        self._access = Access(Transport(settings, sleep), Tokens(), logins)
+        self._remote = cache(lambda: _remote(settings, logins, sleep))
         self._mirrors = settings.registry_mirrors
         self._hosts = settings.registry_hosts
         self._host = host_platform(os.uname().machine)
@@ -109,7 +111,7 @@ class ImageStore:
                 return [on_disk(reference)]
             parsed = parse(reference)
             places = endpoints(parsed.host, self._mirrors, self._hosts)
-            return [Registry(self._access, place, parsed) for place in places]
+            return [self._remote()(place, parsed) for place in places]
         except ValueError as error:
             raise HostError(f"cannot pull {reference}: {error}") from None
 
@@ -210,3 +212,12 @@ def _number(value: object) -> int:
 
 def _texts(value: object) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _remote(
+    settings: Settings, logins: Credentials, sleep: Callable[[float], None]
+) -> Callable[[Endpoint, Reference], Source]:
+    """How registries are spoken to. HTTP and TLS take more memory than the rest of the store: loaded when wanted."""
+    registry = import_module("reconciler.host.images.registry")
+    transport = import_module("reconciler.host.images.transport")
+    return partial(registry.Registry, registry.Access(transport.Transport(settings, sleep), Tokens(), logins))
