@@ -6,7 +6,7 @@ method does as told or raises `HostError`; none decides whether it should. Metho
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,8 +29,14 @@ Report = Callable[[Progress], None]
 class Images(Protocol):
     """The image store."""
 
-    def pull(self, reference: str, report: Report) -> None:
+    def pull(self, reference: str, report: Report, platform: str = "") -> None:
         """Make `reference` whole in the store: manifest, config, every layer unpacked and verified."""
+
+    def check(self, reference: str, report: Report, platform: str = "") -> None:
+        """Ask what `reference` names now; pull it when that changed, else only note that it was asked."""
+
+    def collect(self, references: Collection[str], digests: Collection[str], age: float) -> object:
+        """Remove what these do not need and was pulled more than `age` seconds ago; the answer is for people."""
 
 
 class Bundles(Protocol):

@@ -7,7 +7,7 @@ before or after its effect.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from reconciler.core.model import (
@@ -23,6 +23,7 @@ from reconciler.core.model import (
     SeenNetwork,
     Volume,
     digest,
+    image_key,
 )
 from reconciler.errors import HostError
 from reconciler.ports import Ports, Report
@@ -37,6 +38,7 @@ def image(reference: str, version: int = 1) -> SeenImage:
     return SeenImage(
         reference=reference,
         digest=f"sha256:{digest(f'{reference} {version}')}",
+        named=f"sha256:{digest(f'{reference} {version}')}",
         id="sha256:0",
         layers=(),
         config=ImageConfig(),
@@ -49,7 +51,10 @@ class FakeHost:
     def __init__(self, fault: Callable[[], bool] = lambda: False) -> None:
         self.fault = fault
         self.now = 1000.0
+        self.collected_at: float | None = None  # no collection is due
         self.seen_images: dict[str, SeenImage] = {}
+        self.stored: set[str] = set()  # digests of all that was ever pulled; a name may leave them behind
+        self.moved: dict[str, int] = {}
         self.bridges: dict[str, SeenNetwork] = {}
         self.folders: set[str] = set()
         self.containers: dict[str, SeenContainer] = {}
@@ -74,6 +79,7 @@ class FakeHost:
             volumes=frozenset(self.folders),
             containers={id: replace(seen, connected=self.connected(seen)) for id, seen in self.containers.items()},
             ruleset=digest(self.table) if self.table else "",
+            collected_at=self.collected_at,
         )
 
     def connected(self, seen: SeenContainer) -> bool:
@@ -99,8 +105,35 @@ class FakeHost:
 
     # --- Images and Runtime ---
 
-    def pull(self, reference: str, report: Report) -> None:
-        self.call(f"pull {reference}", lambda: self.seen_images.update({reference: image(reference)}))
+    def pull(self, reference: str, report: Report, platform: str = "") -> None:
+        key = image_key(reference, platform)
+        self.call(f"pull {key}", lambda: self.seen_images.update({key: self.answer(reference, platform)}))
+
+    def check(self, reference: str, report: Report, platform: str = "") -> None:
+        key = image_key(reference, platform)
+        if key not in self.seen_images:
+            raise IllegalCallError(f"check of {key}, which is not here")
+        self.seen_images[key] = replace(self.seen_images[key], tried_at=self.now)
+        self.call(f"check {key}", lambda: self.seen_images.update({key: self.answer(reference, platform)}))
+
+    def answer(self, reference: str, platform: str) -> SeenImage:
+        """What the registry has now; `moved` counts how often it got another image for a tag."""
+        found = image(reference, 1 + self.moved.get(reference, 0))
+        self.stored.add(found.digest)
+        return replace(found, platform=platform, checked_at=self.now, tried_at=self.now)
+
+    def collect(self, references: Collection[str], digests: Collection[str], age: float) -> None:
+        used = {seen.image_digest for seen in self.containers.values()}
+        if not used <= set(digests):
+            raise IllegalCallError("an image in use is thrown away")
+
+        def throw_away() -> None:
+            kept = {
+                key: image for key, image in self.seen_images.items() if image.digest in digests or key in references
+            }
+            self.seen_images, self.collected_at = kept, self.now
+
+        self.call("collect", throw_away)
 
     def start(self, id: str, restarts: int, failures: int) -> None:
         seen = self.get(id)
@@ -156,7 +189,7 @@ class _Bundles:
 
     def create(self, id: str, container: Container, revision: str, image: SeenImage, address: str) -> None:
         host = self.host
-        if id in host.containers or container.image not in host.seen_images:
+        if id in host.containers or image.digest not in host.stored:
             raise IllegalCallError(f"create of {container.name}")
         if address and any(
             seen.address == address and seen.network == container.network for seen in host.containers.values()

@@ -49,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     _run(verb("run", "the daemon: make the host so, and keep it so", _RUN))
     _plan(verb("plan", "what the daemon would do now, step by step, and why", _PLAN))
     _check(verb("check", "whether specs are valid; needs neither root nor a daemon", _CHECK))
+    _lock(verb("lock", "write down which digest each tag of the specs stands for", _LOCK))
     _status(verb("status", "what runs, what does not, and why", _STATUS))
     _json(verb("images", "what the image store holds, and who uses what", _IMAGES))
     _json(verb("doctor", "whether this host is fit, and what to do about it", _DOCTOR))
@@ -66,6 +67,11 @@ Changes nothing. Exit status 0: nothing to do; 4: something; 3: a spec is invali
 """
 _CHECK = """\
 Read specs as the daemon would and print every mistake as file:line:column.
+"""
+_LOCK = """\
+Ask the registries what the tags of the specs mean, print what is new, and write it to
+reconciler.lock beside the specs. While that file exists it decides what runs. What is
+locked already stays, but for --update. Exit status 4: --dry-run, and there is something.
 """
 _STATUS = """\
 Ask the daemon what runs. Exit status 0: everything is as the specs say;
@@ -97,6 +103,12 @@ def _plan(parser: argparse.ArgumentParser) -> None:
 
 def _check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="a spec, TOML or YAML, or a directory of them")
+
+
+def _lock(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", nargs="?", metavar="DIR", help="the directory of specs, as --specs")
+    parser.add_argument("--update", nargs="*", metavar="APP", help="ask again for the tags of these apps, or of all")
+    parser.add_argument("--dry-run", action="store_true", help="print the difference and write nothing")
 
 
 def _status(parser: argparse.ArgumentParser) -> None:

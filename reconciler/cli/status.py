@@ -158,7 +158,8 @@ def _trouble(trouble: Answer, now: float) -> str:
 
 def _summary(answer: Answer, colours: bool) -> str:
     running = sum(entry["state"] == "running" for entry in answer["containers"])
-    count = f"{running} of {len(answer['containers'])} containers run, in {len(answer['apps'])} apps: "
+    apps = "1 app" if len(answer["apps"]) == 1 else f"{len(answer['apps'])} apps"
+    count = f"{running} of {len(answer['containers'])} containers run, in {apps}: "
     if answer["converged"]:
         return count + render.colour("converged", "green", colours)
     return count + render.colour("not converged yet", "yellow", colours)

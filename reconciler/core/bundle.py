@@ -59,6 +59,7 @@ class HostFacts:
 
     cgroup_namespaces: bool = True
     swap_limits: bool = True
+    pids_limits: bool = True
     masked: tuple[str, ...] = ()  # more paths to hide, such as each processor's thermal_throttle
     hard_limits: Mapping[str, int] = field(default_factory=dict)  # the daemon's own, -1 unlimited
 
@@ -125,11 +126,10 @@ def _namespaces(network: str, host: HostFacts) -> list[dict[str, str]]:
 
 def _resources(container: Container, host: HostFacts) -> Document:
     wanted = container.resources
-    pids = PIDS_LIMIT if wanted.pids is None else wanted.pids
-    document: Document = {
-        "devices": [{"allow": False, "access": "rwm"}],
-        "pids": {"limit": pids if pids > 0 else -1},
-    }
+    document: Document = {"devices": [{"allow": False, "access": "rwm"}]}
+    if host.pids_limits or wanted.pids is not None:
+        pids = PIDS_LIMIT if wanted.pids is None else wanted.pids
+        document["pids"] = {"limit": pids if pids > 0 else -1}
     if wanted.memory is not None:
         swap = {"swap": 2 * wanted.memory} if host.swap_limits else {}
         document["memory"] = {"limit": wanted.memory, **swap}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from reconciler.core.model import BindMount, Pairs, Protocol, Resources, Restart, TmpfsMount, VolumeMount
+from reconciler.core.model import BindMount, Pairs, Protocol, PullPolicy, Resources, Restart, TmpfsMount, VolumeMount
 from reconciler.errors import Problem
 
 
@@ -69,6 +69,8 @@ class Service:
     restart: Restart = field(default_factory=Restart)
     resources: Resources = field(default_factory=Resources)
     replicas: int = 1
+    platform: str = ""
+    pull_policy: PullPolicy = field(default_factory=PullPolicy)
     at: Place = NOWHERE
 
 

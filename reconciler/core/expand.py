@@ -123,6 +123,8 @@ def _replicas(app: str, spec: str, service: Service, network: str, volumes: dict
             restart=service.restart,
             resources=service.resources,
             depends_on=tuple(sorted({dependency.service for dependency in service.depends_on})),
+            platform=service.platform,
+            pull_policy=service.pull_policy,
         )
 
 

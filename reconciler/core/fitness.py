@@ -50,11 +50,13 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """Where something is kept: free bytes, and the share of inodes that is free."""
+    """Where something is kept: free bytes, the share of inodes that is free, and how many bytes there should be."""
 
     path: str
     free: int
     inodes: float = 1.0
+    needed: int = GIB
+    purpose: str = "images and writable layers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +131,8 @@ def _cgroups(facts: Facts) -> Iterator[Finding]:
         advice = "mount cgroup2 on /sys/fs/cgroup"
         yield Finding(name="cgroups", verdict="fail", found="not mounted", advice=advice)
     elif missing:
-        advice = "limits on these do nothing; the kernel's command line may turn them off (cgroup_disable)"
+        advice = "a service that limits these does not start; see cgroup_disable on the kernel's command line"
+        advice += "; the others run without the usual limit on processes" if "pids" in missing else ""
         yield Finding(name="cgroups", verdict="warn", found=f"v{version} without {', '.join(missing)}", advice=advice)
     else:
         yield Finding(name="cgroups", verdict="ok", found=f"v{version} with {', '.join(CONTROLLERS)}")
@@ -231,7 +234,7 @@ def _disks(facts: Facts) -> Iterator[Finding]:
     for disk in facts.disks:
         found = f"{disk.free / GIB:.1f} GiB free, {disk.inodes:.0%} of inodes"
         verdict: Verdict = "ok"
-        if disk.free < GIB or disk.inodes < 0.05:
-            verdict = "warn" if disk.free >= GIB // 8 and disk.inodes >= 0.005 else "fail"
-        advice = "" if verdict == "ok" else "make room: images and writable layers need it"
+        if disk.free < disk.needed or disk.inodes < 0.05:
+            verdict = "warn" if disk.free >= disk.needed // 8 and disk.inodes >= 0.005 else "fail"
+        advice = "" if verdict == "ok" else f"make room: {disk.purpose} need it"
         yield Finding(name=f"disk {disk.path}", verdict=verdict, found=found, advice=advice)

@@ -75,6 +75,14 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PullPolicy:
+    """Compose `pull_policy`: when the registry is asked what the tag names. `interval` in seconds, for `every` only."""
+
+    when: Literal["missing", "always", "never", "every"] = "missing"
+    interval: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """Limits. `memory` in bytes, `cpus` in processors, `pids` in processes; None is unlimited but for pids."""
 
@@ -84,7 +92,7 @@ class Resources:
 
 
 # Changing one of these never needs a new container: they are read where they are needed.
-OUTSIDE_REVISION = frozenset({"spec", "restart", "depends_on"})
+OUTSIDE_REVISION = frozenset({"spec", "restart", "depends_on", "pull_policy", "locked"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +101,8 @@ class Container:
 
     `command`, `entrypoint`: None means the image's own. `user`, `working_dir`, `stop_signal`: "" means the image's.
     `spec` is the path of the declaring file below the spec directory; it holds, but does not identify.
+    `locked` is the digest that the lock file gives for the tag in `image`, "" when it gives none. It is no part of
+    the revision, which has the digest of the image itself: to lock what runs changes nothing.
     """
 
     name: str  # app-service-replica, unique on the host
@@ -120,6 +130,14 @@ class Container:
     restart: Restart = field(default_factory=Restart)
     resources: Resources = field(default_factory=Resources)
     depends_on: tuple[str, ...] = ()  # services of the same app
+    platform: str = ""  # os/architecture[/variant], "" means the host's own
+    pull_policy: PullPolicy = field(default_factory=PullPolicy)
+    locked: str = ""
+
+    @property
+    def pulls(self) -> str:
+        """The reference that the registry is asked for."""
+        return f"{self.image}@{self.locked}" if self.locked else self.image
 
     def __hash__(self) -> int:
         """By the name alone, which tells containers apart: each look asks for the revision of every one."""
@@ -154,7 +172,8 @@ class Desired:
     `held`: app or spec path -> why its spec cannot be used; whatever on the host carries that app or path is left
     exactly as it is. `unavailable`: why the source itself cannot be read ("" when it can); then absence from the
     specs proves nothing, and nothing is removed. `vanished`: apps on the host that no spec declares any more -> until
-    when they are left alone, for a directory that is being replaced is empty for a moment.
+    when they are left alone, for a directory that is being replaced is empty for a moment. `unlocked`: what is wrong
+    with the lock file or missing in it; it holds nothing.
     """
 
     containers: Mapping[str, Container] = field(default_factory=dict)
@@ -163,6 +182,7 @@ class Desired:
     held: Mapping[str, str] = field(default_factory=dict)
     unavailable: str = ""
     vanished: Mapping[str, float] = field(default_factory=dict)
+    unlocked: tuple[str, ...] = ()
 
 
 # --- what the host shows ---------------------------------------------------------------------------------------
@@ -185,7 +205,11 @@ class ImageConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenImage:
-    """An image that is whole in the store. `layers` are diffIDs, lowest first; `size` in bytes, unpacked."""
+    """An image that is whole in the store. `layers` are diffIDs, lowest first; `size` in bytes, unpacked.
+
+    `named` is the digest behind the reference, of an index where there is one. `checked_at` is when the registry
+    last said so, `tried_at` when it was last asked, also in vain; both in seconds since the epoch.
+    """
 
     reference: str
     digest: str  # of the manifest that was chosen, sha256:…
@@ -195,6 +219,10 @@ class SeenImage:
     created: str = ""  # RFC 3339, as the image says
     architecture: str = "amd64"
     size: int = 0
+    platform: str = ""  # that was asked for, "" for the host's own
+    named: str = ""
+    checked_at: float = 0.0
+    tried_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,12 +316,19 @@ class Observed:
     somebody else. `routes` are the subnets that the host reaches by other links than ours.
     """
 
-    images: Mapping[str, SeenImage] = field(default_factory=dict)  # by reference
+    images: Mapping[str, SeenImage] = field(default_factory=dict)  # by `image_key`
     networks: Mapping[str, SeenNetwork] = field(default_factory=dict)
     volumes: frozenset[str] = frozenset()
     containers: Mapping[str, SeenContainer] = field(default_factory=dict)  # by id
     ruleset: str = ""
     routes: tuple[str, ...] = ()
+    collected_at: float | None = None  # when unused images were last collected, None when that is not known
+    disk_used: float = 0.0  # the share of the image store's file system that is in use
+
+
+def image_key(reference: str, platform: str) -> str:
+    """What an image in the store is known by: one reference may stand for several platforms."""
+    return f"{reference} ({platform})" if platform else reference
 
 
 # --- identity --------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from functools import lru_cache
 from ipaddress import IPv4Interface
 from itertools import chain
 
-from reconciler.core import addresses, lifecycle, ruleset
+from reconciler.core import addresses, images, lifecycle, ruleset
 from reconciler.core.frontends import frontends
 from reconciler.core.model import (
     Container,
@@ -39,7 +39,6 @@ from reconciler.core.steps import (
     CreateNetwork,
     CreateVolume,
     Plan,
-    PullImage,
     RemoveNetwork,
     RemoveRuleset,
     RotateLog,
@@ -54,12 +53,14 @@ Entry = Task | Wait
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The settings that decisions depend on. `log_size` in bytes."""
+    """The settings that decisions depend on. `log_size` in bytes; `started` is when the daemon did, 0 without one."""
 
     instance: str = "reconciler"
     address_pool: str = "10.192.0.0/12"
     network_prefix: int = 24
     log_size: int = 10 * 1024 * 1024
+    disk_limit: float = 0.85  # a fuller disk has unused images collected at once
+    started: float = 0.0
 
 
 def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing: Sequence[Task] = ()) -> Plan:
@@ -72,16 +73,18 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
     busy = {task.key for task in doing}
     entries = chain(
         _specs(scene, now),
-        _images(scene),
+        images.pulls(desired.containers, observed.images, _asked_since(scene, now), now),
         _networks(scene, now),
         _volumes(scene),
         _containers(scene, now, busy),
         _firewall(scene),
+        images.collection(desired, observed, policy.disk_limit, now),
     )
     open_entries = [entry for entry in entries if entry.key not in busy]
     return Plan(
         tasks=tuple(entry for entry in open_entries if isinstance(entry, Task)),
         waits=tuple(entry for entry in open_entries if isinstance(entry, Wait)),
+        look_again_at=images.next_check(desired.containers, observed.images, now),
     )
 
 
@@ -177,17 +180,11 @@ def _specs(scene: _Scene, now: float) -> Iterator[Entry]:
         reasons.setdefault(why, name)
     for why, name in reasons.items():
         yield Wait(f"held:{name}", why)
+    for why in scene.desired.unlocked:
+        yield Wait("lock", why)
     for app, until in sorted(scene.desired.vanished.items()):
         if now < until:
             yield Wait(f"removal:{app}", "its spec is gone; it goes too unless that comes back at once", until, True)
-
-
-def _images(scene: _Scene) -> Iterator[Entry]:
-    wanted: dict[str, str] = {}
-    for container in scene.desired.containers.values():
-        wanted.setdefault(container.image, f"{container.app}/{container.service}")
-    for reference in sorted(wanted.keys() - scene.observed.images.keys()):
-        yield Task(f"image:{reference}", f"wanted by {wanted[reference]}", (PullImage(reference),))
 
 
 def _networks(scene: _Scene, now: float) -> Iterator[Entry]:
@@ -236,7 +233,7 @@ def _firewall(scene: _Scene) -> Iterator[Entry]:
     text, made = _ruleset(scene.policy.instance, bridges, published)
     if made != scene.observed.ruleset:
         cause = "changed" if scene.observed.ruleset else "missing, or changed by somebody else"
-        summary = f"{len(bridges)} networks, {len(published)} ports"
+        summary = f"networks: {len(bridges)}, published ports: {len(published)}"
         yield Task("firewall", cause, (ApplyRuleset(text, summary),))
 
 
@@ -254,14 +251,14 @@ def _ruleset(
 
 def _replica(scene: _Scene, container: Container, now: float) -> Iterator[Entry]:
     instances = scene.instances.get(container.name, ())
-    image = scene.observed.images.get(container.image)
-    current = next((seen for seen in instances if _is_current(seen, container, image)), None)
+    image = images.image_of(container, scene.observed.images)
+    current = _current(scene, container, image)
     others = [seen for seen in instances if seen is not current]
-    if current is None and (reason := _not_ready(scene, container, image)):
+    if current is None and (reason := _not_ready(scene, container, image) or _asks_first(container, image, now)):
         yield Wait(lifecycle.key(container.name), reason)
         yield from (entry for seen in others for entry in _kept(scene, seen, container.restart, now))
     elif others:
-        yield lifecycle.retire(others[0], now, _why_replaced(others[0], current))
+        yield lifecycle.retire(others[0], now, _why_replaced(others[0], current, container, image))
     elif current is None:
         assert image is not None
         yield from _create(scene, container, image, now)
@@ -271,6 +268,11 @@ def _replica(scene: _Scene, container: Container, now: float) -> Iterator[Entry]
         yield from _kept(scene, current, container.restart, now)
 
 
+def _current(scene: _Scene, container: Container, image: SeenImage | None) -> SeenContainer | None:
+    instances = scene.instances.get(container.name, ())
+    return next((seen for seen in instances if _is_current(seen, container, image)), None)
+
+
 def _is_current(seen: SeenContainer, container: Container, image: SeenImage | None) -> bool:
     """Whether `seen` is this revision. While its image is away (a dead registry), what it was made from counts."""
     if seen.damaged or (image is None and seen.image != container.image):
@@ -278,22 +280,42 @@ def _is_current(seen: SeenContainer, container: Container, image: SeenImage | No
     return seen.revision == revision(container, image.digest if image else seen.image_digest)
 
 
-def _why_replaced(seen: SeenContainer, current: SeenContainer | None) -> str:
+def _why_replaced(
+    seen: SeenContainer, current: SeenContainer | None, container: Container, image: SeenImage | None
+) -> str:
     if seen.damaged:
         return seen.damaged
-    return "a newer instance runs" if current else f"revision {seen.revision[:12]} is no longer wanted"
+    if current:
+        return "a newer instance runs"
+    return images.moved(seen, container, image) or f"revision {seen.revision[:12]} is no longer wanted"
 
 
 def _not_ready(scene: _Scene, container: Container, image: SeenImage | None) -> str:
     """Why a new instance could not be made now; asked before the old one is touched."""
     if image is None:
-        return f"waits for image {container.image}"
+        return images.unavailable(container)
     if container.network and not _usable(scene.observed.networks.get(container.network)):
         return f"waits for network {container.network}"
     missing = sorted(_volumes_of(container) - scene.observed.volumes)
     if missing:
         return f"waits for volume {missing[0]}"
     return _waits_for_dependency(scene, container)
+
+
+def _asks_first(container: Container, image: SeenImage | None, now: float) -> str:
+    return images.asks_first(container, image, now) if image else ""
+
+
+def _asked_since(scene: _Scene, now: float) -> dict[str, float]:
+    """`pull_policy: always` means before each creation of an instance, and once when the daemon starts."""
+    found: dict[str, float] = {}
+    for name, container in scene.desired.containers.items():
+        if container.pull_policy.when == "always":
+            image = images.image_of(container, scene.observed.images)
+            current = _current(scene, container, image)
+            made = current.created_at if current else 0.0 if _not_ready(scene, container, image) else now
+            found[name] = max(scene.policy.started, made - images.JUST_NOW)
+    return found
 
 
 def _usable(network: SeenNetwork | None) -> bool:

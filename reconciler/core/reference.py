@@ -91,6 +91,11 @@ def canonical(text: str, folder: str = "/") -> str:
     return str(layout(text, folder) if is_local(text) else parse(text))
 
 
+def moves(text: str) -> bool:
+    """Whether the canonical reference `text` is a tag in a registry, which may name another image tomorrow."""
+    return "@" not in text and not is_local(text)
+
+
 def _is_host(text: str) -> bool:
     """Docker's rule for the first part: a host has a dot or a colon, or is localhost."""
     return "." in text or ":" in text or text == "localhost"

@@ -155,7 +155,8 @@ def project(snapshot: Snapshot) -> Status:
         _container(snapshot.desired.containers.get(name), seen_by_name.get(name), why.get(f"container:{name}", ""))
         for name in names
     )
-    apps = sorted({entry.app for entry in containers} | set(snapshot.desired.held))
+    held = {name for name in snapshot.desired.held if "." not in name}  # by app or by path; no app has a dot
+    apps = sorted({entry.app for entry in containers} | held)
     return Status(
         at=snapshot.at,
         converged=snapshot.plan.converged and not snapshot.busy,

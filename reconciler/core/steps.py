@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from reconciler.core.model import Container, Network, SeenImage, Volume
+from reconciler.core.model import Container, Network, SeenImage, Volume, image_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +17,33 @@ class PullImage:
     """Make the image whole in the store."""
 
     reference: str
+    platform: str = ""  # "" is the host's own
 
     def __str__(self) -> str:
-        return f"pull image {self.reference}"
+        return f"pull image {image_key(self.reference, self.platform)}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckImage:
+    """Ask the registry what the tag names now, and pull that when it is another image."""
+
+    reference: str
+    platform: str = ""
+
+    def __str__(self) -> str:
+        return f"check image {image_key(self.reference, self.platform)}"
+
+
+@dataclass(frozen=True, slots=True)
+class CollectImages:
+    """Remove what is neither in `references` nor in `digests` and older than `age` seconds."""
+
+    references: tuple[str, ...]
+    digests: tuple[str, ...]
+    age: float
+
+    def __str__(self) -> str:
+        return f"collect images that nothing uses, older than {self.age:g} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +222,8 @@ class RemoveRuleset:
 
 Step = (
     PullImage
+    | CollectImages
+    | CheckImage
     | CreateNetwork
     | RemoveNetwork
     | CreateVolume
@@ -245,15 +271,20 @@ class Wait:
     passing: bool = False
 
     def __str__(self) -> str:
-        return f"{self.key}: waits: {self.reason}"
+        waits = "" if self.reason.startswith("waits ") else "waits: "
+        return f"{self.key}: {waits}{self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do now and what to wait for. Neither tasks nor waits: converged."""
+    """What to do now and what to wait for. Neither tasks nor waits: converged.
+
+    `look_again_at` is when something will be due although nothing happened, such as asking for a tag; None for never.
+    """
 
     tasks: tuple[Task, ...] = field(default=())
     waits: tuple[Wait, ...] = field(default=())
+    look_again_at: float | None = None
 
     @property
     def converged(self) -> bool:

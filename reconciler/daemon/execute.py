@@ -11,7 +11,9 @@ from typing import assert_never
 
 from reconciler.core.steps import (
     ApplyRuleset,
+    CheckImage,
     CleanContainer,
+    CollectImages,
     ConnectContainer,
     CreateContainer,
     CreateNetwork,
@@ -54,8 +56,12 @@ def execute(task: Task, ports: Ports, report: Report) -> str:
 def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PLR0912 - one flat match, a line a step
     """One port call."""
     match step:
-        case PullImage(reference):
-            ports.images.pull(reference, report)
+        case PullImage(reference, platform):
+            ports.images.pull(reference, report, platform)
+        case CheckImage(reference, platform):
+            ports.images.check(reference, report, platform)
+        case CollectImages(references, digests, age):
+            ports.images.collect(references, digests, age)
         case CreateNetwork(network, bridge, subnet):
             ports.networks.create(network, bridge, subnet)
         case RemoveNetwork(name, bridge):

@@ -17,14 +17,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from reconciler.core.changes import changes
+from reconciler.core.changes import changes, news
 from reconciler.core.document import Document
+from reconciler.core.lock import Lock, locked
 from reconciler.core.model import Desired, Observed
 from reconciler.core.names import CONTAINER, EVERYTHING, SPECS, touched
 from reconciler.core.plan import Policy, plan
 from reconciler.core.resolve import missing, resolve
 from reconciler.core.status import Host, Snapshot
-from reconciler.core.steps import Plan, PullImage, Task
+from reconciler.core.steps import CheckImage, Plan, PullImage, Task
 from reconciler.daemon.events import Events
 from reconciler.daemon.execute import execute
 from reconciler.daemon.queue import Queue, Retries
@@ -41,11 +42,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Specs:
-    """What was read: a document or an error per spec, why the source cannot be read, and app names by spec."""
+    """What was read: a document or an error per spec, why the source cannot be read, app names by spec, the lock."""
 
     documents: Mapping[str, Document | SpecError] = field(default_factory=dict)
     unavailable: str = ""
     apps: Mapping[str, str] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
 
 
 class Pool(Protocol):
@@ -161,7 +163,7 @@ class Loop:
             self.around.anticipate()
         for task in tasks:
             self._doing[task.key] = task
-            pool = self.around.pulls if isinstance(task.steps[0], PullImage) else self.around.workers
+            pool = self.around.pulls if isinstance(task.steps[0], PullImage | CheckImage) else self.around.workers
             pool.submit(self._do, task)
 
     def _do(self, task: Task) -> None:
@@ -187,7 +189,7 @@ class Loop:
             del self._doing[task.key]
             names |= touched(task)
             for step in task.steps:
-                if isinstance(step, PullImage):
+                if isinstance(step, PullImage | CheckImage):
                     self._progress.pop(step.reference, None)
             if error:
                 self.around.retries.fail(task, error, now)
@@ -214,6 +216,8 @@ class Loop:
             look_wall=time.perf_counter() - begun[0],
             look_cpu=time.thread_time() - begun[1],
         )
+        for line in news(before, snapshot):
+            log.info(line)
         around.events.publish(snapshot, changes(before, snapshot))
 
     # --- waiting ---------------------------------------------------------------------------------------------
@@ -236,7 +240,8 @@ class Loop:
         return frozenset(names)
 
     def _timeout(self) -> float:
-        due = [wait.until for wait in self.plan.waits if wait.until is not None]
+        times = (self.plan.look_again_at, *(wait.until for wait in self.plan.waits))
+        due = [time for time in times if time is not None]
         now = self.around.clock()
         soonest = min((self._full_look_at, *due, *self.around.retries.times_after(now)))
         return min(max(0.0, soonest - now), self.around.resync)
@@ -259,4 +264,5 @@ class Loop:
 def meaning(specs: Specs, observed: Observed) -> Desired:
     """What the specs mean together. In a conflict between two of them, the app that runs already keeps what it has."""
     established = frozenset(seen.app for seen in observed.containers.values())
-    return resolve(specs.documents, established, specs.unavailable, specs.apps)
+    desired = resolve(specs.documents, established, specs.unavailable, specs.apps)
+    return locked(desired, specs.lock, observed)

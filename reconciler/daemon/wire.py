@@ -85,6 +85,7 @@ def adapters(settings: Settings) -> Adapters:
     containers = ContainerReader(settings, cgroups)
     readers = Readers(
         images=images.seen,
+        usage=images.usage,
         volumes=volumes.seen,
         containers=containers,
         links=LinkReader(settings).look,
@@ -100,13 +101,14 @@ def adapters(settings: Settings) -> Adapters:
     )
 
 
-def policy(settings: Settings) -> Policy:
-    """The settings that decisions depend on."""
+def policy(settings: Settings, started: float = 0.0) -> Policy:
+    """The settings that decisions depend on; `started` is when the daemon did."""
     return Policy(
         instance=settings.instance,
         address_pool=settings.address_pool,
         network_prefix=settings.network_prefix,
         log_size=settings.logs.size,
+        started=started,
     )
 
 
@@ -116,9 +118,14 @@ def specs(settings: Settings) -> Callable[[], Specs]:
 
     def load() -> Specs:
         documents, unavailable = found.load()
-        return Specs(documents, unavailable, found.apps)
+        return Specs(documents, unavailable, found.apps, found.lock)
 
     return load
+
+
+def registries(settings: Settings) -> Callable[[str], str]:
+    """What a tag names in its registry now, as a digest."""
+    return ImageStore(settings).current_digest
 
 
 def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progress], None]) -> Daemon:
@@ -145,7 +152,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         events=Events(Snapshot(at=time.time())),
         workers=workers,
         pulls=Workers(settings.pulls, "pull"),
-        policy=policy(settings),
+        policy=policy(settings, time.time()),
         host=describe(settings, found.cgroups),
         resync=settings.resync,
         doorbells=_doorbells(),

@@ -23,9 +23,8 @@ from reconciler.core.model import BindMount, Container, SeenImage, VolumeMount
 from reconciler.core.process import capabilities, stop_signal
 from reconciler.core.record import Instance, record, to_annotations
 from reconciler.errors import HostError
-from reconciler.host import logs, overlay, rootfs, runs, seccomp
+from reconciler.host import files, logs, overlay, rootfs, runs, seccomp
 from reconciler.host.cgroups import Cgroups
-from reconciler.host.files import commit, sync_folder
 from reconciler.host.init import find_init
 from reconciler.host.populate import populate
 from reconciler.settings import Settings
@@ -61,13 +60,19 @@ class ContainerBundles:
         try:
             self._build(half, whole, image, instance)
             half.rename(self._folder(id))
-            sync_folder(self._settings.containers)
         except OSError as error:
             _discard(half)
             raise HostError(f"cannot create container {container.name}: {error.filename}: {error.strerror}") from error
         except BaseException:
             _discard(half)
             raise
+        threading.Thread(target=self._make_durable, args=(self._folder(id),), name="sync").start()
+
+    def _make_durable(self, folder: Path) -> None:
+        """Beside the start, which need not wait: what a power cut takes before this is damaged, and is made again."""
+        with contextlib.suppress(OSError):  # removed again meanwhile, or the disk fails: the next start will tell
+            for path in (folder / "config.json", folder, folder.parent):
+                files.sync(path)
 
     def _build(self, half: Path, container: Container, image: SeenImage, instance: Instance) -> None:
         layers, names = self._lower(image)
@@ -83,7 +88,7 @@ class ContainerBundles:
         document = self._document(half, container, image, instance)
         annotations = to_annotations(record(container, image, instance))
         text = bundle.render(document, annotations, seccomp.rendered(capabilities(container)))
-        commit(half / "config.json", text)
+        files.replace(half / "config.json", text)
 
     def _document(self, half: Path, container: Container, image: SeenImage, instance: Instance) -> bundle.Document:
         folder = self._folder(instance.id)
@@ -159,6 +164,7 @@ def facts(cgroups: Cgroups) -> bundle.HostFacts:
     return bundle.HostFacts(
         cgroup_namespaces=Path("/proc/self/ns/cgroup").exists(),
         swap_limits=cgroups.swap_limits(),
+        pids_limits=cgroups.pids_limits(),
         masked=tuple(throttles),
         hard_limits={kind: resource.getrlimit(getattr(resource, kind))[1] for kind in kinds},
     )

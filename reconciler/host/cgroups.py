@@ -96,15 +96,30 @@ class Cgroups:
             return (self.root / "memory" / "memory.memsw.limit_in_bytes").exists()
         return any(self.root.glob("*/memory.swap.max"))
 
+    def pids_limits(self) -> bool:
+        """Whether the number of processes can be limited: some kernels and containers have no such controller."""
+        if not self.unified:
+            return (self.root / "pids").is_dir()
+        return "pids" in _text(self.root / "cgroup.controllers").split()
+
     def remove(self) -> None:
         """Delete our groups, once nothing is in them any more; repeatable. One that is still used stays."""
         if self.driver == "systemd":
-            with contextlib.suppress(HostError):
-                run(["systemctl", "stop", f"{self.instance}.slice"])
+            self._stop_slices()
         for monitors in self._monitors(every=True):
             for folder in (monitors, monitors.parent):
                 with contextlib.suppress(OSError):
                     folder.rmdir()
+
+    def _stop_slices(self) -> None:
+        """Our slice, and those above it (`a-b.slice` is in `a.slice`) unless they have others below them."""
+        own = self.root / slice_path(self.instance)
+        for folder in (own, *own.parents):
+            above = folder != own
+            if folder == self.root or (above and any(path.is_dir() for path in folder.glob("*"))):
+                return
+            with contextlib.suppress(HostError):
+                run(["systemctl", "stop", folder.name])
 
     def freshen(self) -> None:
         """Join our own group once more: the next real move of a process then need not wait for the kernel.

@@ -17,6 +17,7 @@ from reconciler.errors import HostError
 from reconciler.host.run import ENVIRONMENT, run
 from reconciler.settings import Settings
 
+RUN_BYTES = 16 << 20  # some 100 KB for each container
 _SYSCTLS = ("net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables")
 _CONFIG = {"overlay": "OVERLAY_FS", "nf_tables": "NF_TABLES", "bridge": "BRIDGE", "veth": "VETH"}
 
@@ -38,7 +39,7 @@ def inspect(settings: Settings) -> Facts:
         routes=_ask("ip", "-j", "-4", "route", "show", "table", "main"),
         pool=settings.address_pool,
         table=settings.instance,
-        disks=tuple(_disk(path) for path in _distinct(settings.state, settings.run)),
+        disks=_disks(settings),
     )
 
 
@@ -98,16 +99,26 @@ def _kernel_config() -> str:
         return _read(Path(f"/boot/config-{os.uname().release}"))
 
 
-def _distinct(*paths: Path) -> tuple[Path, ...]:
-    """The nearest folders that exist, each disk once."""
-    found: dict[int, Path] = {}
-    for path in paths:
-        existing = next(folder for folder in (path, *path.parents) if folder.exists())
-        found.setdefault(existing.stat().st_dev, existing)
-    return tuple(found.values())
+def _disks(settings: Settings) -> tuple[Disk, ...]:
+    """Where the state is, and the run directory if that is elsewhere: mostly in memory, and enough for small files."""
+    state, run_directory = _existing(settings.state), _existing(settings.run)
+    disks = [Disk(path=str(state), free=_free(state), inodes=_inodes(state))]
+    if state.stat().st_dev != run_directory.stat().st_dev:
+        free, inodes = _free(run_directory), _inodes(run_directory)
+        purpose = "the records of running containers"
+        disks.append(Disk(path=str(run_directory), free=free, inodes=inodes, needed=RUN_BYTES, purpose=purpose))
+    return tuple(disks)
 
 
-def _disk(path: Path) -> Disk:
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _free(path: Path) -> int:
     space = os.statvfs(path)
-    inodes = space.f_favail / space.f_files if space.f_files else 1.0
-    return Disk(path=str(path), free=space.f_bavail * space.f_frsize, inodes=inodes)
+    return space.f_bavail * space.f_frsize
+
+
+def _inodes(path: Path) -> float:
+    space = os.statvfs(path)
+    return space.f_favail / space.f_files if space.f_files else 1.0

@@ -8,6 +8,7 @@ program is for; adapters call `run` and parse what it returns.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,9 @@ from reconciler.errors import HostError
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 _LAST_LINES = 5
+_LOGRUS = re.compile(r'time="[^"]*" level=\w+ msg=(?:"((?:[^"\\]|\\.)*)"|([^"\s]+))(?: .*)?')
+_ESCAPED = re.compile(r"\\(.)")
+_ESCAPES = {"n": " ", "t": " ", "r": " "}
 _SHOWN = 200  # characters of a command line in a message
 
 
@@ -79,9 +83,20 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def failure(code: int, stderr: str) -> str:
     """Why a program failed, in one line: its last words, else its exit status."""
-    words = [line.strip() for line in stderr.strip().splitlines() if line.strip()][-_LAST_LINES:]
+    words = [spoken(line) for line in stderr.strip().splitlines() if line.strip()][-_LAST_LINES:]
     ended = f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it exited with status {code}"
     return "; ".join(words) if words else ended
+
+
+def spoken(line: str) -> str:
+    """What a line of standard error says, without the dress of logrus, in which runc and skopeo log.
+
+    `time="…" level=error msg="…"`, where msg is in quotes, with Go's escapes, unless it is a single word.
+    """
+    found = _LOGRUS.fullmatch(line.strip())
+    if not found:
+        return line.strip()
+    return _ESCAPED.sub(lambda match: _ESCAPES.get(match[1], match[1]), found[1]) if found[1] else found[2]
 
 
 def _shown(argv: Sequence[str]) -> str:

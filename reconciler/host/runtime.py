@@ -24,8 +24,8 @@ from reconciler.core.process import signal_number
 from reconciler.errors import HostError
 from reconciler.host import rootfs, runs
 from reconciler.host.cgroups import Cgroups
-from reconciler.host.files import commit, replace
-from reconciler.host.run import run
+from reconciler.host.files import replace
+from reconciler.host.run import run, spoken
 from reconciler.host.runs import Process, Run
 from reconciler.settings import Settings
 
@@ -96,7 +96,7 @@ class OciRuntime:
                 os.close(writer)
             monitor = int((folder / "conmon.pid").read_text())
             self._cgroups.adopt_monitor(monitor)
-            commit(self._settings.containers / id / "runs.json", json.dumps(counts))
+            replace(self._settings.containers / id / "runs.json", json.dumps(counts))  # a power cut ends all runs too
             pid = _created(reader, id)
         finally:
             os.close(reader)
@@ -232,8 +232,8 @@ def parse_report(report: bytes, id: str) -> int:
     except (ValueError, KeyError, TypeError):
         raise HostError(f"cannot start container {id[:12]}: the monitor gave up without a word") from None
     if pid <= 0:
-        why = str(given.get("message", f"status {pid}")).strip().splitlines()
-        raise HostError(f"cannot start container {id[:12]}: {why[-1] if why else pid}")
+        why = [spoken(line) for line in str(given.get("message", "")).splitlines() if line.strip()]
+        raise HostError(f"cannot start container {id[:12]}: {why[-1] if why else f'status {pid}'}")
     return pid
 
 

@@ -6,7 +6,7 @@ import os
 
 from reconciler.core.model import Volume
 from reconciler.errors import HostError
-from reconciler.host.files import sync_folder
+from reconciler.host.files import sync
 from reconciler.settings import Settings
 
 
@@ -26,7 +26,7 @@ class VolumeFolders:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.mkdir(mode=0o755, exist_ok=True)
-            sync_folder(self._folder)
+            sync(self._folder)
         except OSError as error:
             raise HostError(f"cannot create volume {volume.name}: {path}: {error.strerror}") from error
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from reconciler.core.lock import NAME as LOCK
 from reconciler.errors import Problem, SpecError
 from reconciler.sources.files import Files
 
@@ -27,10 +28,14 @@ _TRIES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The texts of the specs by path below the directory. `unavailable`: why the directory cannot be read, or ""."""
+    """The texts of the specs by path below the directory, and of the lock beside them, None without one.
+
+    `unavailable`: why the directory cannot be read, or "".
+    """
 
     texts: Mapping[str, bytes | SpecError] = field(default_factory=dict)
     unavailable: str = ""
+    lock: bytes | SpecError | None = None
 
 
 @dataclass(slots=True)
@@ -45,20 +50,21 @@ class Directory:
         """All specs as they are now. Reads again when the directory was swapped for another meanwhile."""
         try:
             for _ in range(_TRIES):
-                texts = self._attempt()
-                if texts is not None:
-                    self._files.keep(texts)
-                    self._texts = texts
-                    return Listing(texts)
+                found = self._attempt()
+                if found is not None:
+                    self._files.keep(found)
+                    lock = found.pop(LOCK, None)
+                    self._texts = found
+                    return Listing(found, lock=lock)
         except OSError as error:
             return Listing({}, f"cannot read the specs directory '{self.root}': {_why(error)}")
         return Listing({}, f"cannot read the specs directory '{self.root}': it is replaced again and again")
 
-    def _attempt(self) -> Mapping[str, bytes | SpecError] | None:
-        """One reading of one directory, through one descriptor; None when another one took its place."""
+    def _attempt(self) -> dict[str, bytes | SpecError] | None:
+        """One reading of one directory, lock included, through one descriptor; None when another took its place."""
         folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            found = {path: self._text(path, folder) for path in sorted(self._paths(folder))}
+            found = {path: self._text(path, folder) for path in (LOCK, *sorted(self._paths(folder)))}
             opened, now = os.fstat(folder), self.root.stat()
         finally:
             os.close(folder)

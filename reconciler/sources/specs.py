@@ -12,9 +12,12 @@ from posixpath import dirname, join, normpath
 
 from reconciler.core.document import Document
 from reconciler.core.expand import app_name
+from reconciler.core.lock import NAME as LOCK
+from reconciler.core.lock import Lock
 from reconciler.errors import SpecError
 from reconciler.sources.directory import Directory
 from reconciler.sources.files import Files
+from reconciler.spec.lock import parse as parse_lock
 from reconciler.spec.parse import parse
 
 Beside = dict[str, bytes | None]  # file beside a spec, relative to its folder -> its text, None when it cannot be read
@@ -38,6 +41,8 @@ class Specs:
     _parsed: dict[str, _Parsed] = field(default_factory=dict)
     _loaded: Mapping[str, Document | SpecError] = field(default_factory=dict)
     _apps: dict[str, str] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)  # beside the specs when they were last read
+    _lock_text: bytes | SpecError | None = None
 
     def __post_init__(self) -> None:
         self._directory = Directory(self.root)
@@ -59,8 +64,21 @@ class Specs:
         self._parsed = {path: entry for path, entry in self._parsed.items() if path in listing.texts}
         self._apps = {path: app for path, app in self._apps.items() if path in listing.texts}
         self._loaded = {path: self._spec(path, text) for path, text in listing.texts.items()}
+        if listing.lock is not self._lock_text:
+            self.lock, self._lock_text = self._locked(listing.lock), listing.lock
         self._files.keep({self._full(path, name) for path, entry in self._parsed.items() for name in entry.beside})
         return self._loaded, ""
+
+    def _locked(self, text: bytes | SpecError | None) -> Lock:
+        """The lock in `text`; the last good one stays in force while it cannot be used."""
+        if text is None:
+            return Lock()
+        try:
+            if isinstance(text, SpecError):
+                raise text
+            return Lock(parse_lock(LOCK, text))
+        except SpecError as error:
+            return Lock(self.lock.digests, str(error))
 
     def _spec(self, path: str, text: bytes | SpecError) -> Document | SpecError:
         if isinstance(text, SpecError):

@@ -25,7 +25,9 @@ from reconciler.spec.types import (
     Labels,
     Memory,
     Mode,
+    Platform,
     Processors,
+    PullPolicy,
     Replicas,
     RestartPolicy,
     Several,
@@ -190,6 +192,10 @@ class Service(Model):
     tmpfs: Several = ()
     hostname: Hostname = ""
     init: Switch = False
+    platform: Platform = ""
+    """OS/ARCHITECTURE[/VARIANT] of the image, as in linux/arm64; without it, that of this host."""
+    pull_policy: PullPolicy = "missing"
+    """When the registry is asked what the tag names: missing, always, never, daily, weekly or every_DURATION."""
     mem_limit: Memory | None = None
     cpus: Processors | None = None
     pids_limit: Whole | None = None

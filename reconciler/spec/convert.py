@@ -16,10 +16,10 @@ from reconciler.core.document import (
     Service,
     VolumeDeclaration,
 )
-from reconciler.core.model import Pairs, Resources, Restart
+from reconciler.core.model import Pairs, PullPolicy, Resources, Restart
 from reconciler.core.reference import canonical
 from reconciler.errors import SpecError
-from reconciler.spec import compose, dotenv
+from reconciler.spec import compose, dotenv, units
 from reconciler.spec.files import Files
 from reconciler.spec.mounts import mounts
 from reconciler.spec.report import Report
@@ -95,6 +95,8 @@ class Converter:
             stop_signal=entry.stop_signal,
             stop_grace_period=entry.stop_grace_period,
             restart=_restart(entry.restart),
+            platform=entry.platform,
+            pull_policy=_pull_policy(entry.pull_policy),
             resources=self._resources(entry, path),
             replicas=entry.deploy.replicas,
             at=self.report.tree.key_at(path),
@@ -174,6 +176,14 @@ def _labels(labels: Mapping[str, str | None]) -> Pairs:
 def _pids(limit: int | None) -> int | None:
     """In Docker 0 and -1 both mean unlimited; here that is -1."""
     return -1 if limit is not None and limit <= 0 else limit
+
+
+def _pull_policy(text: str) -> PullPolicy:
+    match {"daily": "every_1d", "weekly": "every_1w", "if_not_present": "missing"}.get(text, text):
+        case "missing" | "always" | "never" as when:
+            return PullPolicy(when=when)
+        case every:
+            return PullPolicy(when="every", interval=units.duration(every.removeprefix("every_")))
 
 
 def _restart(text: str) -> Restart:

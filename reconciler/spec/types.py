@@ -33,6 +33,9 @@ _CAPABILITIES: Final = frozenset(
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9])?)*", re.ASCII)
 _REALTIME = re.compile(r"SIGRTM(?:IN(?:\+[0-9]{1,2})?|AX(?:-[0-9]{1,2})?)", re.ASCII)
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?", re.ASCII)
+_PLATFORM = re.compile(r"[a-z0-9]{1,16}/[a-z0-9_]{1,16}(?:/v[0-9]{1,2})?", re.ASCII)
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+_PULL_POLICY = re.compile(r"missing|if_not_present|always|never|daily|weekly|every_[0-9][0-9.a-z]*", re.ASCII)
 _RESTART = re.compile(r"no|always|unless-stopped|on-failure(?::[0-9]{1,6})?", re.ASCII)
 
 
@@ -134,6 +137,24 @@ def _restart(value: object) -> object:
     return value
 
 
+def _platform(value: str) -> str:
+    """Docker's words for it: lower case, and the names that other tools use for the same processors."""
+    parts = value.lower().split("/")
+    if not _PLATFORM.fullmatch(value.lower()) or parts[0] != "linux":
+        raise FormError(f"'{value}' is no platform of Linux; write linux/ARCHITECTURE, as in linux/arm64")
+    return "/".join(("linux", _ARCHITECTURES.get(parts[1], parts[1]), *parts[2:]))
+
+
+def _pull_policy(value: object) -> object:
+    if value == "build":
+        raise FormError("images are not built here; push it, and write always or missing")
+    if isinstance(value, str) and not _PULL_POLICY.fullmatch(value):
+        raise FormError(f"'{value}' is no pull policy; write missing, always, never, daily, weekly or every_12h")
+    if isinstance(value, str) and value.startswith("every_") and units.duration(value.removeprefix("every_")) < 60:
+        raise FormError("it must be at least a minute, as in every_1m")
+    return value
+
+
 def _address(value: str) -> str:
     try:
         address = ip_address(value)
@@ -193,6 +214,8 @@ Signal = Annotated[str, _before(_signal, int | str)]
 Hostname = Annotated[str, AfterValidator(_hostname)]
 User = Annotated[str, AfterValidator(_user)]
 RestartPolicy = Annotated[str, _before(_restart, str)]
+Platform = Annotated[str, AfterValidator(_platform)]
+PullPolicy = Annotated[str, _before(_pull_policy, str)]
 Address = Annotated[str, AfterValidator(_address)]
 AbsolutePath = Annotated[Text, AfterValidator(_absolute)]
 Command = Annotated[tuple[Text, ...] | None, _before(forms.words, str | list[str] | None)]

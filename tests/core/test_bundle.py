@@ -82,6 +82,13 @@ def test_resources(wanted: Resources, swap: bool, expected: object) -> None:
     assert resources == expected
 
 
+def test_the_usual_limit_on_processes_is_left_out_where_there_is_no_controller() -> None:
+    host = HostFacts(pids_limits=False)
+    assert "pids" not in _config(host=host)["linux"]["resources"]
+    wanted = replace(WEB, resources=Resources(pids=50))
+    assert _config(wanted, host=host)["linux"]["resources"]["pids"] == {"limit": 50}
+
+
 def test_init_comes_first() -> None:
     document = _config(replace(WEB, init=True), init="/usr/bin/tini-static")
     assert document["process"]["args"] == ["/sbin/docker-init", "--", "serve"]

@@ -82,6 +82,8 @@ def test_a_good_host_is_fit_and_needs_no_advice() -> None:
         (replace(GOOD, disks=(Disk(path="/x", free=1 << 29),)), "disk /x", "warn"),
         (replace(GOOD, disks=(Disk(path="/x", free=1 << 20),)), "disk /x", "fail"),
         (replace(GOOD, disks=(Disk(path="/x", free=1 << 40, inodes=0.02),)), "disk /x", "warn"),
+        (replace(GOOD, disks=(Disk(path="/x", free=1 << 29, needed=1 << 29),)), "disk /x", "ok"),
+        (replace(GOOD, disks=(Disk(path="/x", free=1 << 20, needed=1 << 21),)), "disk /x", "warn"),
     ],
 )
 def test_what_is_wrong_is_found_and_comes_with_advice(facts: Facts, name: str, verdict: str) -> None:
@@ -89,6 +91,15 @@ def test_what_is_wrong_is_found_and_comes_with_advice(facts: Facts, name: str, v
     assert finding.verdict == verdict
     assert bool(finding.advice) == (verdict != "ok")
     assert is_fit(judge(facts)) == (verdict != "fail")
+
+
+def test_advice_names_what_the_disk_is_for_and_what_no_longer_holds() -> None:
+    (disk,) = found(replace(GOOD, disks=(Disk(path="/x", free=0, purpose="records"),)), "disk /x")
+    assert disk.advice == "make room: records need it"
+    (cgroups,) = found(replace(GOOD, controllers="cpu memory"), "cgroups")
+    assert "without the usual limit on processes" in cgroups.advice
+    (cgroups,) = found(replace(GOOD, controllers="cpu pids"), "cgroups")
+    assert "without the usual limit" not in cgroups.advice
 
 
 def test_another_runtime_is_looked_for_under_its_own_name() -> None:

@@ -87,7 +87,7 @@ def test_an_empty_host_gets_its_image_network_and_volume_first() -> None:
         f"image:{WEB}: pull image {WEB} (wanted by shop/web)",
         f"network:shop_default: create network shop_default (10.0.155.1/24 on {BRIDGE}) (missing)",
         "volume:shop_data: create volume shop_data (missing)",
-        f"container:shop-web-1: waits: waits for image {WEB}",
+        f"container:shop-web-1: waits for image {WEB}",
     ]
 
 
@@ -132,7 +132,7 @@ def test_a_changed_container_is_stopped_when_its_successor_could_be_made() -> No
 def test_a_changed_container_runs_on_while_its_new_image_is_away() -> None:
     assert printed(desired(container(image=DB)), host(seen())) == [
         f"image:{DB}: pull image {DB} (wanted by shop/web)",
-        f"container:shop-web-1: waits: waits for image {DB}",
+        f"container:shop-web-1: waits for image {DB}",
     ]
 
 
@@ -239,7 +239,7 @@ def test_after_a_reboot_the_network_comes_back_where_its_containers_are() -> Non
     dead = seen(Dead(), mounted=False, connected=False)
     assert printed(desired(WEB_CONTAINER), host(dead, networks={}, ruleset="")) == [
         f"network:shop_default: create network shop_default (10.0.7.1/24 on {BRIDGE}) (missing)",
-        "container:shop-web-1: waits: waits for network shop_default",
+        "container:shop-web-1: waits for network shop_default",
     ]
 
 
@@ -247,7 +247,7 @@ def test_a_bridge_without_its_address_is_completed_before_anything_joins_it() ->
     bare = {"shop_default": replace(NETWORK, subnet="")}
     found = made(desired(WEB_CONTAINER), host(networks=bare))
     assert [task.key for task in found.tasks if task.key != "firewall"] == ["network:shop_default"]
-    assert str(found.waits[0]) == "container:shop-web-1: waits: waits for network shop_default"
+    assert str(found.waits[0]) == "container:shop-web-1: waits for network shop_default"
     dead = seen(Dead(), mounted=False, connected=False)
     assert "waits for network shop_default" in str(made(desired(WEB_CONTAINER), host(dead, networks=bare)))
 
@@ -303,7 +303,7 @@ def test_an_unreadable_directory_removes_nothing() -> None:
 
 def test_a_lost_table_is_put_back() -> None:
     assert printed(desired(WEB_CONTAINER), host(seen(), ruleset="")) == [
-        "firewall: apply ruleset (1 networks, 0 ports) (missing, or changed by somebody else)"
+        "firewall: apply ruleset (networks: 1, published ports: 0) (missing, or changed by somebody else)"
     ]
 
 
@@ -348,7 +348,7 @@ def test_a_dependency_is_started_first() -> None:
     web = container(depends_on=("db",))
     found = made(desired(db, web), host())
     assert [task.key for task in found.tasks] == ["container:shop-db-1"]
-    assert str(found.waits[0]) == "container:shop-web-1: waits: waits for service db to be started"
+    assert str(found.waits[0]) == "container:shop-web-1: waits for service db to be started"
     running = seen(of=db)
     assert made(desired(db, web), host(running)).tasks[0].key == "container:shop-web-1"
 
@@ -396,5 +396,5 @@ def test_a_missing_external_volume_is_waited_for() -> None:
     external = replace(wanted, volumes={"nas": replace(wanted.volumes["nas"], external=True)})
     assert [str(wait) for wait in made(external, host()).waits] == [
         "volume:nas: waits: cannot use volume nas: it is external and does not exist",
-        "container:shop-web-1: waits: waits for volume nas",
+        "container:shop-web-1: waits for volume nas",
     ]

@@ -82,3 +82,8 @@ def test_converged_means_nothing_to_do_nothing_to_wait_for_and_nothing_being_don
 def test_pulls_show_how_far_they_are() -> None:
     found = project(Snapshot(at=9.0, progress={"b": (1, 2, "layer 1/2"), "a": (0, 0, "")}))
     assert found.pulls == (("a", 0, 0, ""), ("b", 1, 2, "layer 1/2"))
+
+
+def test_a_file_that_cannot_be_read_is_no_app() -> None:
+    wanted = replace(desired(), held={"shop": "shop.toml:1:1: cannot", "shop.toml": "shop.toml:1:1: cannot"})
+    assert project(Snapshot(at=9.0, desired=wanted)).apps == ("shop",)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hypothesis import strategies as st
 
-from reconciler.core.model import Container, Desired, Network, Port, Restart, Volume, VolumeMount
+from reconciler.core.model import Container, Desired, Network, Port, PullPolicy, Restart, Volume, VolumeMount
 from tests.fakes import FakeHost
 
 WEB = "docker.io/library/web:1"
@@ -47,6 +47,11 @@ restarts = st.builds(
 )
 
 
+pull_policies = st.sampled_from(
+    [PullPolicy(), PullPolicy(when="always"), PullPolicy(when="every", interval=3600.0), PullPolicy(when="missing")]
+)
+
+
 @st.composite
 def apps(draw: st.DrawFn, name: str) -> list[Container]:
     """The containers of one app: up to three services of up to three replicas, some depending on the first."""
@@ -58,10 +63,12 @@ def apps(draw: st.DrawFn, name: str) -> list[Container]:
         first = found[0].service if found and depends else ""
         environment = (("V", draw(st.sampled_from("12"))),)
         restart = draw(restarts)
+        policy = draw(pull_policies)
         network = draw(st.sampled_from([f"{name}_default", f"{name}_default", None]))
         found += [
             container(
                 name, service, replica, ports=ports, mounts=mounts, environment=environment, restart=restart,
+                pull_policy=policy,
                 image=draw(st.sampled_from([WEB, DB])), network=network, depends_on=(first,) if first else (),
             )
             for replica in range(1, draw(st.integers(1, 3)) + 1)
@@ -109,6 +116,17 @@ def _forget_images(host: FakeHost) -> None:
     host.seen_images.clear()
 
 
+def _move_tags(host: FakeHost) -> None:
+    """Somebody pushes, and an hour passes."""
+    for reference in (WEB, DB):
+        host.moved[reference] = host.moved.get(reference, 0) + 1
+    host.now += 3600.0
+
+
+def _a_day_passes(host: FakeHost) -> None:
+    host.now += 90_000
+
+
 def _remove(host: FakeHost) -> None:
     for id in sorted(host.containers)[:1]:
         host.attached.pop(id, None)
@@ -116,6 +134,6 @@ def _remove(host: FakeHost) -> None:
 
 
 disturbances: st.SearchStrategy[Callable[[FakeHost], None]] = st.sampled_from(
-    [_nothing, FakeHost.reboot, _crash, _flush, _unbridge, _unlink, _forget_images, _remove]
+    [_nothing, FakeHost.reboot, _crash, _flush, _unbridge, _unlink, _forget_images, _move_tags, _a_day_passes, _remove]
 )
 """Something happens to the host that nobody declared."""

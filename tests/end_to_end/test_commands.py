@@ -36,6 +36,25 @@ def test_once_says_when_it_could_not(host: Host) -> None:
     assert host.http(8080) == "one\n"
 
 
+def test_once_with_an_invalid_spec_converges_the_others_and_says_so(host: Host) -> None:
+    host.write("web.toml", WEB)
+    host.write("bad.toml", BROKEN)
+    said = host.reconciler("run", "--once", code=DIFFERENT)
+    assert "bad.toml:4:1: cannot" in said
+    assert host.http(8080) == "one\n"
+
+
+def test_a_second_daemon_is_refused_with_one_sentence(host: Host) -> None:
+    host.write("web.toml", WEB)
+    host.start()
+    host.until_converged("web-web-1")
+    for again in (("run",), ("run", "--once")):
+        (sentence,) = host.reconciler(*again, code=1).splitlines()
+        assert sentence.startswith("cannot use ")
+        assert "another reconciler" in sentence
+    assert host.http(8080) == "one\n"
+
+
 # --- plan --------------------------------------------------------------------------------------------------------
 
 
@@ -85,6 +104,16 @@ def test_status_as_json(host: Host) -> None:
     shown = json.loads(host.reconciler("status", "--json"))
     assert shown["converged"]
     assert [entry["name"] for entry in shown["containers"]] == ["web-web-1"]
+
+
+def test_status_of_a_host_that_is_not_as_it_should_be(host: Host) -> None:
+    host.write("web.toml", WEB)
+    host.write("bad.toml", BROKEN)
+    host.start()
+    host.until(lambda: "web-web-1" in host.containers(), "the good one is there")
+    said = host.reconciler("status", code=DIFFERENT)
+    assert said.count("bad.toml:4:1: cannot") == 1
+    assert said.endswith("in 1 app: not converged yet\n")
 
 
 def test_status_without_a_daemon_is_one_sentence(host: Host) -> None:

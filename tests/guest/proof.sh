@@ -15,11 +15,11 @@ holds() {
 	echo "$(date +%T) $what"
 }
 
-# Try for four minutes: an emulated machine is slow.
+# Try for ten minutes: an emulated machine is slow.
 soon() {
 	what=$1
 	shift
-	end=$(($(date +%s) + 240))
+	end=$(($(date +%s) + 600))
 	until "$@" >/dev/null 2>&1; do
 		if [ "$(date +%s)" -ge $end ]; then
 			holds "$what" false
@@ -57,8 +57,13 @@ docker_ps() { curl --silent --fail --unix-socket $SOCKET http://reconciler/conta
 
 processes() { pgrep --full '^httpd -f' | sort; }
 
-nothing_left() {
-	! pgrep conmon && ! pgrep httpd && ! ip -o link | grep --quiet 'rc-' && ! nft list tables | grep --quiet reconciler &&
-		! grep --quiet reconciler /proc/self/mountinfo && [ ! -e /run/reconciler-demo ] &&
-		[ -z "$(find /sys/fs/cgroup -name '*reconciler*')" ] && [ -z "$(ip netns)" ]
+leftovers() {
+	pgrep --list-name 'conmon|httpd' || true
+	ip -oneline link | grep 'rc-' || true
+	ip netns
+	nft list tables | grep reconciler || true
+	grep reconciler /proc/self/mountinfo || true
+	find /sys/fs/cgroup /run -name '*reconciler*'
 }
+
+nothing_left() { [ -z "$(leftovers)" ]; }

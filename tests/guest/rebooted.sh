@@ -12,6 +12,7 @@ holds "three replicas answer behind one port" three_replicas
 holds "the edit is still in force" says 'Good day'
 interrupt
 make down
-soon "nothing is left" nothing_left
+leftovers
+holds "nothing is left" nothing_left
 cat "$LOG"
 echo "PROVED on $(. /etc/os-release && echo "$PRETTY_NAME"), Linux $(uname -r)"

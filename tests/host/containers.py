@@ -9,7 +9,7 @@ import select
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -37,6 +37,15 @@ IMAGE = SeenImage(
     config=ImageConfig(command=("sh",), environment=("FROM_IMAGE=1",)),
 )
 SHELL = ("/bin/busybox", "sh", "-c")
+TRAP = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"
+
+
+def until(done: Callable[[], bool], timeout: float = 20.0) -> None:
+    """Wait for a state of the host that no event tells of."""
+    deadline = time.monotonic() + timeout
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def container(script: str = "exec sleep 1000", **changes: object) -> Container:

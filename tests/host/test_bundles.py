@@ -105,7 +105,7 @@ def test_what_an_interrupted_creation_left_is_not_seen_and_swept(host: Host, mon
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("reconciler.host.bundles.commit", killed)
+    monkeypatch.setattr("reconciler.host.files.replace", killed)
     monkeypatch.setattr("reconciler.host.bundles._discard", lambda _: None)
     with pytest.raises(KeyboardInterrupt):
         host.create(container())

@@ -109,6 +109,43 @@ def test_swap_limits(tmp_path: Path) -> None:
     assert cgroups.swap_limits()
 
 
+def test_limits_on_processes(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    assert not detect("ours", root=tmp_path / "one").pids_limits()
+    assert _v1(tmp_path / "one").pids_limits()
+    assert _v2(tmp_path / "two").pids_limits()
+    (tmp_path / "two" / "cgroup.controllers").write_text("cpu io rapids")
+    assert not detect("ours", root=tmp_path / "two").pids_limits()
+
+
+@pytest.mark.parametrize(
+    ("others", "stopped"),
+    [
+        ([], ["a-b-c.slice", "a-b.slice", "a.slice"]),
+        (["a.slice/a-b.slice/a-b-d.slice"], ["a-b-c.slice"]),
+        (["a.slice/a-x.scope"], ["a-b-c.slice", "a-b.slice"]),
+    ],
+)
+def test_slices_are_stopped_unless_they_are_also_another_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: list[str], stopped: list[str]
+) -> None:
+    """`a-b-c.slice` is in `a-b.slice` is in `a.slice` (systemd.slice(5)); systemd removes the folders."""
+    (tmp_path / "cgroup.controllers").write_text("")
+    for folder in ["a.slice/a-b.slice/a-b-c.slice", *others]:
+        (tmp_path / folder).mkdir(parents=True)
+    asked = []
+
+    def systemctl(argv: list[str]) -> str:
+        asked.append(argv[-1])
+        next(tmp_path.rglob(argv[-1])).rmdir()
+        return ""
+
+    monkeypatch.setattr("reconciler.host.cgroups.run", systemctl)
+    detect("a-b-c", "systemd", tmp_path).remove()
+    assert asked == stopped
+
+
 @pytest.mark.root
 def test_freshening_moves_nothing() -> None:
     before = Path("/proc/self/cgroup").read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.inspect import inspect, parse_config, parse_modules, version
+from reconciler.host.inspect import RUN_BYTES, inspect, parse_config, parse_modules, version
 from reconciler.settings import Settings
 
 
@@ -24,6 +24,14 @@ def test_this_host_answers(tmp_path: Path) -> None:
     assert disk.path == str(tmp_path)
     assert disk.free > 0
     assert 0 <= disk.inodes <= 1
+
+
+def test_a_run_directory_in_memory_needs_little(tmp_path: Path) -> None:
+    settings = Settings(state=tmp_path, run=Path("/proc/not/there"))  # /proc is a file system of its own everywhere
+    state, run_directory = inspect(settings).disks
+    assert (state.path, run_directory.path) == (str(tmp_path), "/proc")
+    assert run_directory.needed == RUN_BYTES < state.needed
+    assert run_directory.purpose != state.purpose
 
 
 def program(folder: Path, body: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import HostError
-from reconciler.host.run import ENVIRONMENT, failure, run
+from reconciler.host.run import ENVIRONMENT, failure, run, spoken
 
 
 def test_returns_standard_output() -> None:
@@ -98,3 +98,26 @@ def test_a_long_command_line_is_shortened() -> None:
 
 def test_only_the_last_lines_are_kept() -> None:
     assert failure(1, "\n".join(str(number) for number in range(100))) == "95; 96; 97; 98; 99"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("  no such file \n", "no such file"),
+        (
+            r'time="2026-11-23T21:00:00Z" level=error msg="exec: \"x\": not\nfound in C:\\x"',
+            r'exec: "x": not found in C:\x',
+        ),
+        ('time="2026-11-23T21:00:00Z" level=fatal msg=EOF', "EOF"),
+        ('time="now" level=error msg="with fields" error="other"', "with fields"),
+        ('msg="not logrus"', 'msg="not logrus"'),
+        ('time="now" level=error msg="open', 'time="now" level=error msg="open'),
+    ],
+)
+def test_what_is_said_without_the_dress_of_a_log(line: str, words: str) -> None:
+    assert spoken(line) == words
+
+
+def test_a_failed_program_says_it_without_the_dress_of_a_log() -> None:
+    with pytest.raises(HostError, match=r"^cannot run sh .*: no such container$"):
+        run(["sh", "-c", r"""echo 'time="now" level=error msg="no such container"' >&2; exit 1"""])

@@ -10,7 +10,7 @@ import pytest
 from reconciler.errors import HostError
 from reconciler.host import runs
 from reconciler.host.cgroups import detect
-from reconciler.host.files import commit, replace
+from reconciler.host.files import replace, sync
 from reconciler.host.init import find_init, is_static
 from reconciler.host.versions import RUNC_FIXES, missing_fixes, parse_version, runtime_facts
 
@@ -63,7 +63,9 @@ def test_static_programs_are_told_from_others() -> None:
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    commit(path, "first", 0o640)
+    replace(path, "first", 0o640)
+    sync(path)
+    sync(tmp_path)
     replace(path, "second")
     assert path.read_text() == "second"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.document import Document
+from reconciler.core.lock import Lock
 from reconciler.errors import SpecError
 from reconciler.sources import specs as module
 from reconciler.sources.specs import Specs
@@ -166,3 +167,56 @@ def test_a_relative_root(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     document = Specs(Path("specs")).load()[0]["a.yaml"]
     assert isinstance(document, Document)
     assert document.services[0].mounts[0].source == str(root / "site")  # type: ignore[union-attr]
+
+
+A, B = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
+
+
+def lock_text(digest: str) -> str:
+    return f'[images]\n"docker.io/library/a:latest" = "{digest}"\n'
+
+
+def replace_lock(root: Path, text: str) -> None:
+    (root / ".new").write_text(text)
+    (root / ".new").rename(root / "reconciler.lock")
+
+
+def test_the_lock_is_read_with_the_specs_and_is_none_itself(root: Path) -> None:
+    (root / "a.yaml").write_text(GOOD)
+    specs = Specs(root)
+    specs.load()
+    assert specs.lock == Lock()
+    replace_lock(root, lock_text(A))
+    documents, _ = specs.load()
+    assert set(documents) == {"a.yaml"}
+    assert specs.lock == Lock({"docker.io/library/a:latest": A})
+    replace_lock(root, lock_text(B))
+    specs.load()
+    assert specs.lock.digests == {"docker.io/library/a:latest": B}
+    (root / "reconciler.lock").unlink()
+    specs.load()
+    assert specs.lock == Lock()
+
+
+@pytest.mark.parametrize("broken", ["[images", "", None])
+def test_the_last_good_lock_stays_while_there_is_a_broken_one(root: Path, broken: str | None) -> None:
+    specs = Specs(root)
+    replace_lock(root, lock_text(A))
+    specs.load()
+    if broken is None:
+        (root / "reconciler.lock").unlink()
+        (root / "reconciler.lock").mkdir()
+    else:
+        replace_lock(root, broken + 'x = "')
+    specs.load()
+    assert specs.lock.digests == {"docker.io/library/a:latest": A}
+    assert specs.lock.problem.startswith("reconciler.lock:1:")
+
+
+def test_the_lock_stays_while_the_directory_is_away(root: Path) -> None:
+    specs = Specs(root)
+    replace_lock(root, lock_text(A))
+    specs.load()
+    shutil.rmtree(root)
+    assert specs.load()[1]
+    assert specs.lock == Lock({"docker.io/library/a:latest": A})

@@ -69,8 +69,7 @@ def network_id(name: str) -> str:
 def shown(seen: SeenContainer, snapshot: Snapshot) -> Shown:
     """What there is to know about `seen`."""
     wanted = snapshot.desired.containers.get(seen.name)
-    image = snapshot.observed.images.get(seen.image)
-    image = image if image and image.digest == seen.image_digest else None
+    image = _image(seen, snapshot)
     exposed = {port for port in (image.config.exposed_ports if image else ()) if _is_port(port)}
     key = f"container:{seen.name}"
     return Shown(
@@ -83,6 +82,15 @@ def shown(seen: SeenContainer, snapshot: Snapshot) -> Shown:
         exposed=exposed | {f"{port.target}/{port.protocol}" for port in seen.ports},
         waits=next((wait.reason for wait in snapshot.plan.waits if wait.key == key), ""),
     )
+
+
+def _image(seen: SeenContainer, snapshot: Snapshot) -> SeenImage | None:
+    """What it was made from, as long as that is here; a lock or a platform gives it another name."""
+    images = snapshot.observed.images
+    found = images.get(seen.image)
+    if found and found.digest == seen.image_digest:
+        return found
+    return next((image for image in images.values() if image.digest == seen.image_digest), None)
 
 
 def _network(seen: SeenContainer, snapshot: Snapshot) -> ShownNetwork | None:

@@ -132,6 +132,11 @@ def one_case(value: Mapping[str, object]) -> None:
 # --- documents -------------------------------------------------------------------------------------------------
 
 
+def is_digest(text: str) -> bool:
+    """Whether `text` is a SHA-256 digest in canonical form."""
+    return _DIGEST.fullmatch(text) is not None
+
+
 def check_digest(text: object) -> str:
     """`text` when it is a SHA-256 digest in canonical form; the only thing that may become part of a path."""
     if not isinstance(text, str) or _DIGEST.fullmatch(text) is None:

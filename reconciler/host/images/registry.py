@@ -25,7 +25,7 @@ from reconciler.host.images.auth import (
     token_request,
 )
 from reconciler.host.images.credentials import Credential, Credentials
-from reconciler.host.images.documents import DOCUMENT_LIMIT, INDEXES, MANIFESTS, Descriptor, digest_of
+from reconciler.host.images.documents import DOCUMENT_LIMIT, INDEXES, MANIFESTS, Descriptor, digest_of, is_digest
 from reconciler.host.images.hosts import Endpoint
 from reconciler.host.images.transport import Answer, Transport, TryAgainError, refuse_status, retrying, said
 
@@ -65,10 +65,25 @@ class Registry:
 
     def top(self) -> tuple[str, bytes]:
         """Type and text of the manifest or index that the reference names."""
-        wanted = self._reference.digest or self._reference.tag
+        self._may_ask()
+        return self._manifest(self._reference.digest or self._reference.tag, self._reference.digest)
+
+    def current_digest(self) -> str:
+        """What the tag names now, by HEAD, which counts against no limit; by GET where HEAD tells nothing.
+
+        Asked once, for the queue asks again.
+        """
+        self._may_ask()
+        url = self._url(f"manifests/{self._reference.tag}")
+        answer = self._authorized(
+            url, lambda more: self._transport.head(url, {"Accept": _ACCEPT, **more}), 200, 404, 405, 501
+        )
+        told = answer.headers.get("docker-content-digest", "")
+        return told if answer.status == 200 and is_digest(told) else digest_of(self.top()[1])
+
+    def _may_ask(self) -> None:
         if not self._reference.digest and not self._endpoint.resolve:
             raise HostError(f"cannot {self._what}: the mirror {self._host} is not asked what a tag means")
-        return self._manifest(wanted, self._reference.digest)
 
     def document(self, descriptor: Descriptor) -> bytes:
         """A manifest or config by its digest, checked."""

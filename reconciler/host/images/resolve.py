@@ -45,8 +45,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """One image before its layers are fetched. `layers` pairs each blob with its diffID, lowest first."""
+    """One image before its layers are fetched. `layers` pairs each blob with its diffID, lowest first.
 
+    `named` is the digest of what the reference names: the manifest, or the index in which it was found.
+    """
+
+    named: str
     digest: str
     text: bytes
     config: Descriptor
@@ -64,25 +68,27 @@ def resolve(sources: Sequence[Source], host: Platform, reference: str) -> Resolv
 
 def _resolve(source: Source, host: Platform, reference: str) -> Resolved:
     try:
-        text, manifest = _manifest(source, host)
+        named, text, manifest = _manifest(source, host)
         config_text = source.document(manifest.config)
         image = read_config(config_text, host)
-        return Resolved(digest_of(text), text, manifest.config, config_text, _pair(manifest, image))
+        return Resolved(named, digest_of(text), text, manifest.config, config_text, _pair(manifest, image))
     except ValueError as error:
         raise HostError(f"cannot use image {reference}: {error}") from None
 
 
 def manifest_digest(source: Source, host: Platform) -> str:
     """Which manifest `source` has for `host`. Raises HostError or ValueError."""
-    return digest_of(_manifest(source, host)[0])
+    return digest_of(_manifest(source, host)[1])
 
 
-def _manifest(source: Source, host: Platform) -> tuple[bytes, Manifest]:
+def _manifest(source: Source, host: Platform) -> tuple[str, bytes, Manifest]:
+    """The digest of what is named, and the manifest for `host`."""
     told, text = source.top()
+    named = digest_of(text)
     for _ in range(DEPTH + 1):
         document = read_json(text)
         if media_type_of(document, told) not in INDEXES:
-            return text, read_manifest(document)
+            return named, text, read_manifest(document)
         chosen = choose(read_index(document), host)
         told, text = chosen.media_type, source.document(chosen)
     raise ValueError("an index lists an index that lists an index")

@@ -11,10 +11,12 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from reconciler.core.model import SeenImage
+from reconciler.core.model import SeenImage, image_key
 from reconciler.core.reference import is_local, layout, parse
 from reconciler.errors import HostError
 from reconciler.host.images.auth import Tokens
@@ -23,23 +25,33 @@ from reconciler.host.images.config import read_config
 from reconciler.host.images.credentials import Credentials, auth_files
 from reconciler.host.images.disk import Disk
 from reconciler.host.images.docker_archive import DockerArchive
-from reconciler.host.images.documents import host_platform
+from reconciler.host.images.documents import Platform, digest_of, host_platform
 from reconciler.host.images.files import Archive, Folder
 from reconciler.host.images.hosts import endpoints
-from reconciler.host.images.layers import Gate, Layers, Locks
+from reconciler.host.images.layers import SECONDS, Gate, Layers, Locks
 from reconciler.host.images.layout import Layout
+from reconciler.host.images.names import Named, read_named
 from reconciler.host.images.overlay import Limits
 from reconciler.host.images.registry import Access, Registry
 from reconciler.host.images.resolve import Resolved, Source, manifest_digest, resolve
 from reconciler.host.images.transport import Sleep, Transport
+from reconciler.host.images.unpacker import Unpacker
 from reconciler.ports import Report
 from reconciler.settings import Settings
+
+_COLLECTED = "collected"  # written when unused images were thrown away
 
 
 class ImageStore:
     """The images of one host. Safe for threads."""
 
-    def __init__(self, settings: Settings, limits: Limits | None = None, sleep: Sleep = time.sleep) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        limits: Limits | None = None,
+        sleep: Sleep = time.sleep,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._disk = Disk(settings.images)
         self._layers = Layers(self._disk, Locks(), limits or Limits())
         logins = Credentials(auth_files(settings.registry_auth, Path.home()))
@@ -47,6 +59,7 @@ class ImageStore:
         self._mirrors = settings.registry_mirrors
         self._hosts = settings.registry_hosts
         self._host = host_platform(os.uname().machine)
+        self._clock = clock
         self._gate = Gate()
         self._lock = threading.Lock()
         self._seen: dict[str, SeenImage] | None = None
@@ -55,20 +68,51 @@ class ImageStore:
     def recover(self) -> None:
         """Make the store's folders and delete whatever an interrupted pull left. Call once, before anything else."""
         self._disk.prepare()
+        if self.usage()[0] is None:
+            self._disk.write(_COLLECTED, b"")
 
-    def pull(self, reference: str, report: Report) -> None:
+    def pull(self, reference: str, report: Report, platform: str = "") -> None:
         """Make `reference` whole in the store. Raises HostError, and leaves nothing half done visible."""
         try:
+            asked = self._clock()
             sources = self._sources(reference)
-            image = resolve(sources, self._host, reference)
+            image = resolve(sources, self._platform(platform), reference)
             with self._gate.together():
                 names = self._layers.complete(sources, image, reference, report)
-                self._write(reference, image, names)
+                self._write(image, names)
+                self._name(
+                    Named(
+                        reference=reference, digest=image.digest, platform=platform, named=image.named, checked_at=asked
+                    )
+                )
         except OSError as error:
             raise HostError(f"cannot pull {reference}: {error.strerror or error}") from error
 
+    def check(self, reference: str, report: Report, platform: str = "") -> None:
+        """Ask what the tag `reference` names now, and pull that when it is something else. Raises HostError."""
+        key, asked = image_key(reference, platform), self._clock()
+        try:
+            known = read_named(self._disk.record(_reference_record(key)) or {})
+            if known.named == self.current_digest(reference):
+                self._name(replace(known, checked_at=asked))
+            else:
+                self.pull(reference, report, platform)
+        except (OSError, HostError) as error:
+            self._note_try(key)
+            if isinstance(error, HostError):
+                raise
+            raise HostError(f"cannot check {reference}: {error.strerror or error}") from error
+
+    def current_digest(self, reference: str) -> str:
+        """What the tag `reference` names in its registry now. Raises HostError."""
+        places = [source for source in self._sources(reference) if isinstance(source, Registry)]
+        for place in places[:-1]:
+            with suppress(HostError):
+                return place.current_digest()
+        return places[-1].current_digest()
+
     def seen(self) -> Mapping[str, SeenImage]:
-        """What is whole, by reference. Reads the disk once; later only what a pull or a layout has changed."""
+        """What is whole, by `image_key`. Reads the disk once; later only what a pull or a layout has changed."""
         with self._lock:
             if self._seen is None:
                 self._seen = dict(self._read_all())
@@ -91,14 +135,45 @@ class ImageStore:
                 break
         return self._disk.root, tuple(self._disk.short(name) for name in names)
 
-    def collect(self, needed: Needed, older_than: float) -> Collected:
-        """Throw away what is not needed and was pulled more than `older_than` seconds ago; waits for running pulls."""
+    def collect(self, references: Collection[str], digests: Collection[str], age: float) -> Collected:
+        """Throw away what these do not need and was pulled more than `age` seconds ago; waits for running pulls."""
         with self._gate.alone():
-            gone = collect(self._disk, needed, time.time() - older_than)
+            gone = collect(self._disk, Needed(references=references, digests=digests), self._clock() - age)
+            self._disk.write(_COLLECTED, b"")
             with self._lock:
                 self._seen = None
                 self._stamps.clear()
             return gone
+
+    def usage(self) -> tuple[float | None, float]:
+        """When `collect` last ran (None: the store is not made yet), and the share of its file system in use."""
+        try:
+            held = os.statvfs(self._disk.root)
+            return self._disk.written(_COLLECTED), 1.0 - held.f_bavail / max(1, held.f_blocks)
+        except FileNotFoundError:
+            return None, 0.0
+
+    def verify(self) -> Mapping[str, tuple[str, ...]]:
+        """What is damaged: layer or document -> what is wrong with it, in a few sentences. Reads everything."""
+        found: dict[str, tuple[str, ...]] = {}
+        with self._gate.together(), Unpacker("the store", Limits(), SECONDS) as child:
+            for name in self._disk.names("layers"):
+                if why := child.verify(self._disk.root / "layers" / name / "diff"):
+                    found[name] = why
+        for name in self._disk.names("blobs/sha256"):
+            if digest_of(self._disk.read(_blob(name)) or b"") != f"sha256:{name}":
+                found[name] = ("its content has changed",)
+        return found
+
+    def set_aside(self, damaged: Collection[str]) -> None:
+        """Take what `verify` found damaged out of sight, so that the next pull fetches it again.
+
+        A container that runs from a damaged layer keeps it: it stays on the disk, under another name.
+        """
+        with self._gate.alone(), self._lock:
+            for name in damaged:
+                self._disk.set_aside(name)
+            self._seen = None
 
     # --- where an image comes from -----------------------------------------------------------------------------
 
@@ -113,22 +188,33 @@ class ImageStore:
         except ValueError as error:
             raise HostError(f"cannot pull {reference}: {error}") from None
 
+    def _platform(self, text: str) -> Platform:
+        return Platform(*text.split("/")) if text else self._host
+
     # --- what is written down ------------------------------------------------------------------------------------
 
-    def _write(self, reference: str, image: Resolved, names: list[str]) -> None:
+    def _write(self, image: Resolved, names: list[str]) -> None:
         size = sum(_number((self._disk.layer(name) or {}).get("size")) for name in set(names))
         for digest, text in ((image.digest, image.text), (image.config.digest, image.config_text)):
             if self._disk.read(_blob(digest)) != text:
                 self._disk.write(_blob(digest), text)
         record = {"manifest": image.digest, "config": image.config.digest, "layers": names, "size": size}
         self._disk.write(f"images/{_hex(image.digest)}", json.dumps(record).encode())
-        named = {"reference": reference, "digest": image.digest}
-        self._disk.write(f"references/{_file_name(reference)}", json.dumps(named).encode())
-        seen = self._image(reference, image.digest)
+
+    def _name(self, named: Named) -> None:
+        """Write down what the reference means, now that all of it is here."""
+        self._disk.write(_reference_record(named.key), json.dumps(named.record()).encode())
+        seen = self._image(named)
         with self._lock:
             if self._seen is not None and seen is not None:
-                self._seen = {**self._seen, reference: seen}
-                self._stamps.pop(reference, None)
+                self._seen = {**self._seen, named.key: seen}
+                self._stamps.pop(named.key, None)
+
+    def _note_try(self, key: str) -> None:
+        """Remember, for as long as this process lives, that its registry was asked in vain."""
+        with self._lock:
+            if self._seen and key in self._seen:
+                self._seen = {**self._seen, key: replace(self._seen[key], tried_at=self._clock())}
 
     def _image_record(self, digest: str) -> Mapping[str, object] | None:
         return self._disk.record(f"images/{_hex(digest)}")
@@ -138,48 +224,51 @@ class ImageStore:
     def _read_all(self) -> Mapping[str, SeenImage]:
         found = {}
         for record in self._disk.records("references"):
-            reference = str(record.get("reference"))
-            image = self._image(reference, str(record.get("digest")))
+            named = read_named(record)
+            image = self._image(named)
             if image is not None:
-                found[reference] = image
+                found[named.key] = image
         return found
 
-    def _image(self, reference: str, digest: str) -> SeenImage | None:
-        """The image with this manifest, None when something of it is missing or damaged."""
-        record = self._image_record(digest)
+    def _image(self, named: Named) -> SeenImage | None:
+        """The image with this name, None when something of it is missing or damaged."""
+        record = self._image_record(named.digest)
         text = self._disk.read(_blob(str(record.get("config")))) if record else None
-        if record is None or text is None:
+        if record is None or text is None or not all(map(self._disk.has_layer, _texts(record.get("layers")))):
             return None
         try:
-            image = read_config(text, self._host)
+            image = read_config(text, self._platform(named.platform))
         except ValueError:
             return None
         return SeenImage(
-            reference=reference,
-            digest=digest,
+            reference=named.reference,
+            digest=named.digest,
             id=str(record.get("config")),
             layers=image.layers,
             config=image.config,
             created=image.created,
             architecture=image.platform.architecture,
             size=_number(record.get("size")),
+            platform=named.platform,
+            named=named.named,
+            checked_at=named.checked_at,
         )
 
-    def _now(self, reference: str) -> SeenImage | None:
+    def _now(self, key: str) -> SeenImage | None:
         """What a layout's tag names now; None when that has not been pulled, the old image when nobody can tell."""
         assert self._seen is not None
-        old = self._seen[reference]
-        source = on_disk(reference)
+        old = self._seen[key]
+        source = on_disk(old.reference)
         stamp = source.stamp()
-        if stamp == self._stamps.get(reference) or not any(stamp):
+        if stamp == self._stamps.get(key) or not any(stamp):
             return old
         try:
-            digest = manifest_digest(source, self._host)
+            digest = manifest_digest(source, self._platform(old.platform))
         except (HostError, ValueError):
             return old
         if digest != old.digest:
-            return self._image(reference, digest)
-        self._stamps[reference] = stamp
+            return self._image(Named(reference=old.reference, digest=digest, platform=old.platform))
+        self._stamps[key] = stamp
         return old
 
 
@@ -200,8 +289,8 @@ def _blob(digest: str) -> str:
     return f"blobs/sha256/{_hex(digest)}"
 
 
-def _file_name(reference: str) -> str:
-    return hashlib.sha256(reference.encode()).hexdigest()
+def _reference_record(key: str) -> str:
+    return f"references/{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def _number(value: object) -> int:

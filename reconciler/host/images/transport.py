@@ -207,21 +207,31 @@ class Transport:
         """The answer with at most `limit` bytes of body, after redirects. Raises HostError or TryAgainError."""
         return self._follow(url, headers, lambda target, kept: self._ask(target, kept, limit))
 
+    def head(self, url: str, headers: Mapping[str, str]) -> Answer:
+        """The answer without its body, after redirects."""
+        return self._follow(url, headers, lambda target, kept: self._ask(target, kept, 0, method="HEAD"))
+
     def post(self, url: str, form: Mapping[str, str], limit: int) -> Answer:
         """The answer to a form; a redirect is an answer, since a form may hold secrets."""
-        return self._ask(url, {}, limit, form)
+        return self._ask(url, {}, limit, form, "POST")
 
     def may_carry_secrets(self, url: str) -> bool:
         """Whether passwords may go there: over TLS, or where an operator allows less."""
         parts = urlsplit(url)
         return parts.scheme == "https" or parts.netloc in self._insecure or is_loopback(parts.netloc)
 
-    def _ask(self, url: str, headers: Mapping[str, str], limit: int, form: Mapping[str, str] | None = None) -> Answer:
+    def _ask(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        limit: int,
+        form: Mapping[str, str] | None = None,
+        method: str = "GET",
+    ) -> Answer:
         parts = urlsplit(url)
         context = self._context(parts)
         client = self._clients.get(context) or self._clients.setdefault(context, _client(context))
         try:
-            method = "GET" if form is None else "POST"
             with client.stream(method, url, headers=dict(headers), data=form) as response:
                 most = limit if response.status_code < 300 else ERROR_LIMIT
                 body = _read(response.iter_raw(), most, strict=response.status_code < 300)

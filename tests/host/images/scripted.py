@@ -31,6 +31,7 @@ class Asked:
     path: str
     headers: Mapping[str, str]
     body: bytes = b""
+    method: str = "GET"
 
 
 Script = Callable[[Asked], Reply | None]
@@ -98,14 +99,17 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
         def do_POST(self) -> None:
             self.do_GET()
 
         def do_GET(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             sent = self.rfile.read(int(headers.get("content-length", 0)))
-            reply = server.answer(Asked(self.path, headers, sent))
-            body = reply.body if reply.cut is None else reply.body[: reply.cut]
+            reply = server.answer(Asked(self.path, headers, sent, self.command))
+            body = b"" if self.command == "HEAD" else reply.body if reply.cut is None else reply.body[: reply.cut]
             try:
                 self.send_response(reply.status)
                 for name, value in reply.headers.items():
