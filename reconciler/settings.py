@@ -42,6 +42,11 @@ class Settings:
     logs: LogLimits = field(default_factory=LogLimits)
     insecure_registries: tuple[str, ...] = ()  # hosts that may be spoken to without verified TLS
     registry_ca: Path | None = None
+    layer_size: int = 64 << 30  # bytes that one layer of an image may unpack to
+    layer_entries: int = 2_000_000  # files and folders that it may hold
+    layer_ratio: int = 250  # times its packed size, looked at above 256 MiB
+    disk_reserve: int = 64 << 20  # bytes that a pull leaves free
+    pull_time: float = 3600.0  # seconds that the layers of one image may take
     registry_mirrors: tuple[str, ...] = ()  # HOST=URL, asked in this order before the registry itself
     registry_hosts: Path = Path("/etc/containerd/certs.d")  # mirrors and certificates in containerd's form
     registry_auth: Path | None = None  # logins, as docker or podman write them; looked at before root's own

@@ -142,6 +142,11 @@ OPTIONS = (
     Option(
         "registry_mirrors", _mirrors, "HOST=URL", "places to ask before a registry itself, as docker.io=mirror.example"
     ),
+    Option("layer_size", _size, "BYTES", "what one layer of an image may unpack to"),
+    Option("layer_entries", _integer(1, 1 << 31), "COUNT", "how many files and folders a layer may hold"),
+    Option("layer_ratio", _integer(2, 1 << 20), "FACTOR", "how many times its packed size a layer may become"),
+    Option("disk_reserve", _size, "BYTES", "what a pull leaves free on the disk"),
+    Option("pull_time", _seconds, "SECONDS", "how long fetching the layers of one image may take"),
     Option("registry_hosts", _path, "DIR", "mirrors and certificates of registries in containerd's form"),
     Option("registry_auth", _path, "FILE", "logins for registries, as docker login or podman login write them"),
 )

@@ -55,6 +55,11 @@ def test_every_setting_can_stand_in_the_file(file: Path) -> None:
         registry_ca = "/etc/ca.pem"
         registry_mirrors = ["docker.io=http://localhost:5000"]
         registry_hosts = "/etc/certs.d"
+        layer_size = "1g"
+        layer_entries = 5000
+        layer_ratio = 20
+        disk_reserve = "1m"
+        pull_time = 60
         registry_auth = "/etc/auth.json"
     """)
     assert read_settings({"config": str(file)}, {}) == Settings(
@@ -63,6 +68,7 @@ def test_every_setting_can_stand_in_the_file(file: Path) -> None:
         network_prefix=26, resync=5.0, workers=8, pulls=2, logs=LogLimits(size=1 << 20, files=3),
         insecure_registries=("localhost:5000",), registry_ca=Path("/etc/ca.pem"), registry_auth=Path("/etc/auth.json"),
             registry_mirrors=("docker.io=http://localhost:5000",), registry_hosts=Path("/etc/certs.d"),
+            layer_size=1 << 30, layer_entries=5000, layer_ratio=20, disk_reserve=1 << 20, pull_time=60.0,
     )  # fmt: skip
     assert len(file.read_text().strip().splitlines()) == len(OPTIONS)
 

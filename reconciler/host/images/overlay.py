@@ -42,6 +42,7 @@ class Limits:
     ratio: int = 250  # unpacked to compressed, looked at from `ratio_from` bytes on
     ratio_from: int = 256 << 20
     reserve: int = 64 << 20  # bytes that must stay free on the store's file system
+    seconds: float = 3600.0  # for all layers of one image
 
 
 def clean(name: bytes) -> bytes:

@@ -31,7 +31,7 @@ from reconciler.host.images.docker_archive import DockerArchive
 from reconciler.host.images.documents import Platform, digest_of, host_platform
 from reconciler.host.images.files import Archive, Folder
 from reconciler.host.images.hosts import Endpoint, endpoints
-from reconciler.host.images.layers import SECONDS, Gate, Layers, Locks
+from reconciler.host.images.layers import Gate, Layers, Locks
 from reconciler.host.images.layout import Layout
 from reconciler.host.images.names import Named, read_named
 from reconciler.host.images.overlay import Limits
@@ -52,12 +52,18 @@ class ImageStore:
     def __init__(
         self,
         settings: Settings,
-        limits: Limits | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._disk = Disk(settings.images)
-        self._layers = Layers(self._disk, Locks(), limits or Limits())
+        self._limits = Limits(
+            entries=settings.layer_entries,
+            size=settings.layer_size,
+            ratio=settings.layer_ratio,
+            reserve=settings.disk_reserve,
+            seconds=settings.pull_time,
+        )
+        self._layers = Layers(self._disk, Locks(), self._limits)
         logins = Credentials(auth_files(settings.registry_auth, Path.home()))
         self._registry = cache(lambda: _registries(settings, logins, sleep))
         self._mirrors = settings.registry_mirrors
@@ -160,7 +166,7 @@ class ImageStore:
     def verify(self) -> Mapping[str, tuple[str, ...]]:
         """What is damaged: layer or document -> what is wrong with it, in a few sentences. Reads everything."""
         found: dict[str, tuple[str, ...]] = {}
-        with self._gate.together(), Unpacker("the store", Limits(), SECONDS) as child:
+        with self._gate.together(), Unpacker("the store", self._limits) as child:
             for name in self._disk.names("layers"):
                 if why := child.verify(self._disk.root / "layers" / name / "diff"):
                     found[name] = why

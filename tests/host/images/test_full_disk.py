@@ -17,16 +17,15 @@ SCRIPT = """
 import os, sys
 from pathlib import Path
 from reconciler.errors import HostError
-from reconciler.host.images.overlay import Limits
 from reconciler.host.images.store import ImageStore
 from reconciler.settings import Settings
 from tests.host.images.frame import describe
 
 state, layout, reserve = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-first = ImageStore(Settings(state=state), Limits(reserve=0))
+first = ImageStore(Settings(state=state, disk_reserve=0))
 first.recover()
 first.pull(f"oci:{layout}:small", lambda _: None)
-store = ImageStore(Settings(state=state), Limits(reserve=reserve))
+store = ImageStore(Settings(state=state, disk_reserve=reserve))
 before = describe(state)
 for _ in range(3):
     try:
