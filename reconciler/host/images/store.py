@@ -35,6 +35,7 @@ from reconciler.host.images.overlay import Limits
 from reconciler.host.images.registry import Access, Registry
 from reconciler.host.images.resolve import Resolved, Source, manifest_digest, resolve
 from reconciler.host.images.transport import Sleep, Transport
+from reconciler.host.images.trust import Trust
 from reconciler.ports import Report
 from reconciler.settings import Settings
 
@@ -56,6 +57,7 @@ class ImageStore:
         self._mirrors = settings.registry_mirrors
         self._hosts = settings.registry_hosts
         self._host = host_platform(os.uname().machine)
+        self._trust = Trust(settings.trust, self._sources)
         self._clock = clock
         self._gate = Gate()
         self._lock = threading.Lock()
@@ -71,13 +73,20 @@ class ImageStore:
         try:
             asked = self._clock()
             sources = self._sources(reference)
+            self._trust.admit(reference)
             image = resolve(sources, self._platform(platform), reference)
+            trust = self._trust.decide(reference, (image.named, image.digest))
             with self._gate.together():
                 names = self._layers.complete(sources, image, reference, report)
                 self._write(image, names)
                 self._name(
                     Named(
-                        reference=reference, digest=image.digest, platform=platform, named=image.named, checked_at=asked
+                        reference=reference,
+                        digest=image.digest,
+                        platform=platform,
+                        named=image.named,
+                        checked_at=asked,
+                        trust=trust,
                     )
                 )
         except OSError as error:
@@ -195,7 +204,9 @@ class ImageStore:
         return found
 
     def _image(self, named: Named) -> SeenImage | None:
-        """The image with this name, None when something of it is missing or damaged."""
+        """The image with this name, None when it is missing, damaged, or no longer allowed."""
+        if not self._trust.holds(named.reference, named.trust):
+            return None
         record = self._image_record(named.digest)
         text = self._disk.read(_blob(str(record.get("config")))) if record else None
         if record is None or text is None:
