@@ -54,7 +54,7 @@ def test_the_shortest_interval_of_those_who_share_an_image_counts() -> None:
 
 def test_always_asks_before_an_instance_is_made_and_makes_it_then() -> None:
     asks = f"image:{WEB}: check image {WEB} (the pull_policy of shop/web is always)"
-    waits = f"container:shop-web-1: waits: waits for an answer what image {WEB} is now"
+    waits = f"container:shop-web-1: waits for an answer what image {WEB} is now"
     assert lines(made(ALWAYS, images=here(NOW - 60))) == [asks, waits]
     answered = made(ALWAYS, images=here(NOW - 1))
     assert [task.key for task in answered.tasks] == ["container:shop-web-1"]

@@ -6,6 +6,7 @@
     l/SHORT                links to layers/NAME/diff, short enough that 128 fit one page of mount options
     images/HEX             by manifest digest: which config and which layers make the image
     references/HEX         by reference: which manifest it named when it was pulled
+    damaged/               what was found damaged; emptied at a start that finds none of our layers mounted
     tmp/                   everything that is not finished; emptied at start
 
 A file is written to tmp, synced, renamed, and its directory is synced. A layer is unpacked in tmp, the file system
@@ -28,7 +29,7 @@ from pathlib import Path
 from reconciler.errors import HostError
 from reconciler.host.images.overlay import remove_tree
 
-_PARTS = ("blobs/sha256", "layers", "l", "images", "references", "tmp")
+_PARTS = ("blobs/sha256", "layers", "l", "images", "references", "damaged", "tmp")
 WRITE_BACK = 0.4  # seconds between syncs of what is being unpacked
 SHORT = 8  # characters of a link's name
 
@@ -45,17 +46,23 @@ class Disk:
         self.root.chmod(0o700)
         for part in _PARTS:
             (self.root / part).mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in (self.root / "tmp").iterdir():
-            discard(left)
+        self._clean()
         for layer in (self.root / "layers").iterdir():
             if (layer / "record").exists():
                 self._link(layer.name)
             else:
                 discard(layer)
+        sync(self.root / "l")
+
+    def _clean(self) -> None:
+        for left in (self.root / "tmp").iterdir():
+            discard(left)
+        if b"lowerdir=l/" not in Path("/proc/self/mountinfo").read_bytes():
+            for left in (self.root / "damaged").iterdir():
+                discard(left)
         for link in (self.root / "l").iterdir():
             if not link.exists():
                 link.unlink()
-        sync(self.root / "l")
 
     # --- files -----------------------------------------------------------------------------------------------------
 
@@ -147,6 +154,17 @@ class Disk:
         (self.root / "layers" / name).rename(doomed)
         sync(self.root / "layers")
         discard(doomed)
+
+    def has_layer(self, name: str) -> bool:
+        """Whether a layer is whole."""
+        return (self.root / "layers" / name / "record").exists()
+
+    def set_aside(self, name: str) -> None:
+        """Move a damaged layer or document away; what is mounted from it stays mounted."""
+        for folder in ("layers", "blobs/sha256"):
+            if (self.root / folder / name).exists():
+                (self.root / folder / name).rename(self.root / "damaged" / f"{name}.{secrets.token_hex(4)}")
+                sync(self.root / folder)
 
     def layer(self, name: str) -> Mapping[str, object] | None:
         """The record of a layer that is whole."""

@@ -14,7 +14,9 @@ import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from reconciler.host.images import listing
 from reconciler.host.images.inflate import LayerError
+from reconciler.host.images.listing import Writer, crc32
 from reconciler.host.images.tar import Entry
 
 WHITEOUT = b".wh."
@@ -64,8 +66,9 @@ def escape(name: bytes) -> str:
 class Tree:
     """One layer while it is written. `finish` says what else the layer needs from those below."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, lines: Writer) -> None:
         self._limits = limits
+        self._listing = lines
         self.implied: set[bytes] = set()
         self.dropped: set[bytes] = set()
         self.opaque_root = False
@@ -103,9 +106,11 @@ class Tree:
 
     def _file(self, entry: Entry, name: bytes, content: Content) -> None:
         fd = self._create(name, entry.mode)
+        crc = 0
         try:
             for piece in content():
                 _write(fd, piece)
+                crc = crc32(piece, crc)
             if entry.uid or entry.gid or self._setgid:
                 os.fchown(fd, entry.uid, entry.gid)
                 if entry.mode & 0o6000:
@@ -115,6 +120,10 @@ class Tree:
             os.utime(fd, ns=(entry.mtime, entry.mtime))
         finally:
             os.close(fd)
+        self._note(entry, name, crc)
+
+    def _note(self, entry: Entry, name: bytes, crc: int = 0) -> None:
+        self._listing.add(name, (entry.kind, entry.mode, entry.uid, entry.gid, crc))
 
     def _create(self, name: bytes, mode: int) -> int:
         parent, base = self._open_parent(name)
@@ -130,15 +139,16 @@ class Tree:
         self.implied.discard(name)
         self._setgid = self._setgid or bool(entry.mode & stat.S_ISGID)
         self._attributes(name, entry)
+        self._note(entry, name)
 
     def _make_folder(self, name: bytes) -> None:
         parent, base = self._open_parent(name)
         try:
             os.mkdir(base, 0o755, dir_fd=parent)
         except FileExistsError:
-            if not stat.S_ISDIR(os.stat(base, dir_fd=parent, follow_symlinks=False).st_mode):
-                os.unlink(base, dir_fd=parent)
-                self._forget()
+            mode = os.stat(base, dir_fd=parent, follow_symlinks=False).st_mode
+            if not stat.S_ISDIR(mode):
+                self._unlink(name, mode)
                 os.mkdir(name, 0o755)
                 self._hide_lower(name)
 
@@ -166,6 +176,7 @@ class Tree:
         except FileExistsError:
             self._clear(name)
             os.link(target, name, follow_symlinks=False)
+        self._note(entry, name)
 
     def _special(self, entry: Entry, name: bytes) -> None:
         self._make_special(entry, name)
@@ -173,6 +184,7 @@ class Tree:
         if entry.kind != b"2":
             os.chmod(name, entry.mode)
         os.utime(name, ns=(entry.mtime, entry.mtime), follow_symlinks=False)
+        self._note(entry, name, crc32(entry.link) if entry.kind == b"2" else 0)
 
     def _make_special(self, entry: Entry, name: bytes) -> None:
         parent, base = self._open_parent(name)
@@ -204,6 +216,7 @@ class Tree:
         folder, base = self._open_parent(name)
         try:
             os.mknod(base, stat.S_IFCHR, 0, dir_fd=folder)
+            self._listing.add(name, (listing.WHITEOUT, 0, 0, 0, 0))
         except FileExistsError:  # made by this layer, so only what lies below is hidden
             if stat.S_ISDIR(os.stat(base, dir_fd=folder, follow_symlinks=False).st_mode):
                 self._hide_lower(name)
@@ -222,6 +235,7 @@ class Tree:
     def finish(self) -> None:
         """The last touch: no whiteouts where nothing is below, and the times of folders."""
         self._forget()
+        self._listing.flush()
         for name in self._opaque:
             _drop_whiteouts(name)
         for name, mtime in reversed(self._times.items()):
@@ -283,6 +297,7 @@ class Tree:
             os.unlink(name)
             self._imply(name)
             self._hide_lower(name)
+            self._listing.add(name, (listing.IMPLIED, 0, 0, 0, 0))
         return None
 
     def _imply(self, name: bytes) -> None:
@@ -295,14 +310,21 @@ class Tree:
 
     def _clear(self, name: bytes) -> None:
         """Remove what this layer already has at `name`: the last entry wins."""
-        self._forget()
-        if not stat.S_ISDIR(os.lstat(name).st_mode):
-            os.unlink(name)
+        mode = os.lstat(name).st_mode
+        if not stat.S_ISDIR(mode):
+            self._unlink(name, mode)
             return
+        self._forget()
         remove_tree(name)
         below = name + b"/"
         for names in (self.implied, self._opaque):
             names -= {item for item in names if item == name or item.startswith(below)}
+
+    def _unlink(self, name: bytes, mode: int) -> None:
+        self._forget()
+        os.unlink(name)
+        if stat.S_ISLNK(mode):  # what came through it is listed under names that lead elsewhere from now on
+            self._listing.add(listing.MOVED, (listing.IMPLIED, 0, 0, 0, 0))
 
     def _xattrs(self, target: int | bytes, entry: Entry) -> None:
         for key, value in entry.xattrs:

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,10 +25,10 @@ from reconciler.host.images.config import read_config
 from reconciler.host.images.credentials import Credentials, auth_files
 from reconciler.host.images.disk import Disk
 from reconciler.host.images.docker_archive import DockerArchive
-from reconciler.host.images.documents import Platform, host_platform
+from reconciler.host.images.documents import Platform, digest_of, host_platform
 from reconciler.host.images.files import Archive, Folder
 from reconciler.host.images.hosts import endpoints
-from reconciler.host.images.layers import Gate, Layers, Locks
+from reconciler.host.images.layers import SECONDS, Gate, Layers, Locks
 from reconciler.host.images.layout import Layout
 from reconciler.host.images.names import Named, read_named
 from reconciler.host.images.overlay import Limits
@@ -36,6 +36,7 @@ from reconciler.host.images.registry import Access, Registry
 from reconciler.host.images.resolve import Resolved, Source, manifest_digest, resolve
 from reconciler.host.images.transport import Sleep, Transport
 from reconciler.host.images.trust import Trust
+from reconciler.host.images.unpacker import Unpacker
 from reconciler.ports import Report
 from reconciler.settings import Settings
 
@@ -148,6 +149,28 @@ class ImageStore:
                 self._stamps.clear()
             return gone
 
+    def verify(self) -> Mapping[str, tuple[str, ...]]:
+        """What is damaged: layer or document -> what is wrong with it, in a few sentences. Reads everything."""
+        found: dict[str, tuple[str, ...]] = {}
+        with self._gate.together(), Unpacker("the store", Limits(), SECONDS) as child:
+            for name in self._disk.names("layers"):
+                if why := child.verify(self._disk.root / "layers" / name / "diff"):
+                    found[name] = why
+        for name in self._disk.names("blobs/sha256"):
+            if digest_of(self._disk.read(_blob(name)) or b"") != f"sha256:{name}":
+                found[name] = ("its content has changed",)
+        return found
+
+    def set_aside(self, damaged: Collection[str]) -> None:
+        """Take what `verify` found damaged out of sight, so that the next pull fetches it again.
+
+        A container that runs from a damaged layer keeps it: it stays on the disk, under another name.
+        """
+        with self._gate.alone(), self._lock:
+            for name in damaged:
+                self._disk.set_aside(name)
+            self._seen = None
+
     # --- where an image comes from -----------------------------------------------------------------------------
 
     def _sources(self, reference: str) -> Sequence[Source]:
@@ -209,7 +232,7 @@ class ImageStore:
             return None
         record = self._image_record(named.digest)
         text = self._disk.read(_blob(str(record.get("config")))) if record else None
-        if record is None or text is None:
+        if record is None or text is None or not all(map(self._disk.has_layer, _texts(record.get("layers")))):
             return None
         try:
             image = read_config(text, self._platform(named.platform))

@@ -19,8 +19,10 @@ import sys
 from collections.abc import Iterator
 
 from reconciler.host.images.inflate import LayerError, inflate
+from reconciler.host.images.listing import Writer
 from reconciler.host.images.overlay import Limits, Tree, escape
 from reconciler.host.images.tar import Entry, Stream, entries
+from reconciler.host.images.verify import damages
 
 CHUNK = 1 << 18
 MEMORY = 512 << 20
@@ -44,7 +46,7 @@ def main() -> None:
     _die_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        message, fds, _, _ = socket.recv_fds(control, 4096, 3)
+        message, fds, _, _ = socket.recv_fds(control, 4096, 4)
         if not message:
             os._exit(0)
         if os.fork() == 0:
@@ -68,12 +70,12 @@ def _leave_host() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
-def _work(job: dict[str, int], blob: int, folder: int, answer: int) -> None:
-    """One layer. Never returns."""
-    limits = Limits(**{key: job[key] for key in Limits.__slots__})
+def _work(job: dict[str, int], folder: int, answer: int, *files: int) -> None:
+    """One layer, to be unpacked or to be verified. Never returns."""
+    limits = Limits(**{key: job[key] for key in Limits.__slots__ if key in job})
     _confine(folder)
     try:
-        result = _unpack(blob, job["announced"], limits)
+        result = _unpack(files, job["announced"], limits) if "announced" in job else _verify(*files)
     except LayerError as error:
         result = {"refused": str(error)}
     except OSError as error:
@@ -152,11 +154,16 @@ class _Plain:
             raise LayerError(f"fewer than {self._limits.reserve} bytes are free on the disk")
 
 
-def _unpack(fd: int, size: int, limits: Limits) -> dict[str, object]:
-    blob = _Blob(fd, size)
+def _verify(listing: int) -> dict[str, object]:
+    with open(listing, "rb") as file:
+        return {"damages": damages(file.read())}
+
+
+def _unpack(files: tuple[int, ...], size: int, limits: Limits) -> dict[str, object]:
+    blob = _Blob(files[0], size)
     plain = _Plain(blob, limits)
     stream = Stream(iter(plain))
-    tree = Tree(limits)
+    tree = Tree(limits, Writer(files[1]))
     count = 0
     for entry in entries(stream):
         count += 1

@@ -11,7 +11,8 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -68,37 +69,44 @@ class Unpacker:
             theirs.close()
 
     def unpack(self, layer: Descriptor, folder: Path, send: Send) -> Unpacked:
-        """Unpack into the empty `folder` what `send` writes. Raises HostError when anything does not match."""
+        """Unpack what `send` writes into the empty `folder`, and its list beside it. Raises HostError."""
         blob_read, blob_write = os.pipe()
-        answer_read, answer_write = os.pipe()
         fcntl.fcntl(blob_write, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        self._start(layer, folder, (blob_read, answer_write))
+        listing = os.open(folder.with_name("list"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        job = {"announced": layer.size, **asdict(self._limits)}
+        answer = self._start(job, folder, blob_read, listing)
         try:
-            send(blob_write)
-        except BrokenPipeError:
-            pass  # the child has seen enough, and says why
+            with suppress(BrokenPipeError):  # the child has seen enough, and says why
+                send(blob_write)
         finally:
             os.close(blob_write)
-            text = _read_all(answer_read)
-            os.close(answer_read)
+            text = _read_all(answer)
         return self._judge(layer, text)
 
-    def _start(self, layer: Descriptor, folder: Path, pipes: tuple[int, int]) -> None:
-        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        job = json.dumps({"announced": layer.size, **asdict(self._limits)}).encode()
+    def verify(self, folder: Path) -> tuple[str, ...]:
+        """How the layer `folder` differs from its list, in a few short sentences. Raises HostError."""
+        listing = os.open(folder.with_name("list"), os.O_RDONLY)
         try:
-            socket.send_fds(self._control, [job], [pipes[0], directory, pipes[1]])
-        except OSError as error:
-            raise self._error(layer, str(self._failure or error)) from error
-        finally:
-            for fd in (*pipes, directory):
-                os.close(fd)
+            answer = json.loads(_read_all(self._start({}, folder, listing)))
+        except ValueError:
+            raise HostError(f"cannot verify layer {folder.parent.name[:12]}: its process died") from None
+        return tuple(answer["damages"]) if "damages" in answer else (str(answer["refused"]),)
+
+    def _start(self, job: Mapping[str, int], folder: Path, *files: int) -> int:
+        """Give the child a job; where its answer will come, which is empty when there is no child. Closes `files`."""
+        answer_read, answer_write = os.pipe()
+        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        with suppress(ConnectionError):
+            socket.send_fds(self._control, [json.dumps(job).encode()], [directory, answer_write, *files])
+        for fd in (directory, answer_write, *files):
+            os.close(fd)
+        return answer_read
 
     def _judge(self, layer: Descriptor, text: bytes) -> Unpacked:
         try:
             answer = json.loads(text)
         except ValueError:
-            raise self._error(layer, "its process died") from None
+            raise self._error(layer, str(self._failure or "its process died")) from None
         if why := answer.get("refused"):
             raise self._error(layer, why)
         if (size := answer["blob_size"]) != layer.size:
@@ -118,9 +126,11 @@ class Unpacker:
 
 
 def _read_all(fd: int) -> bytes:
+    """Everything from `fd` up to its end or a limit; closes it."""
     parts = []
     total = 0
-    while (part := os.read(fd, 1 << 16)) and total < ANSWER_LIMIT:
-        parts.append(part)
-        total += len(part)
+    with open(fd, "rb", buffering=0) as file:
+        while (part := file.read(1 << 16)) and total < ANSWER_LIMIT:
+            parts.append(part)
+            total += len(part)
     return b"".join(parts)

@@ -57,7 +57,7 @@ class Frame:
         return {
             name: f"{text} {inode}"
             for name, (text, inode) in _walk(self.top).items()
-            if not name.startswith("store/L/") and name != "store/L"
+            if not name.startswith("store/L/") and name not in {"store/L", "store/list"}
         }
 
 

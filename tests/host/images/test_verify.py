@@ -1,0 +1,135 @@
+"""Damage on the disk (F-036): every kind is found, named, and mended by the next pull."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.host.images.inflate import LayerError
+from reconciler.host.images.listing import parse_list
+from reconciler.host.images.store import ImageStore
+from reconciler.settings import Settings
+from tests.host.images.builder import Member, build_layout, folder, hardlink, packed, symlink, tar
+from tests.host.images.frame import Frame, describe
+from tests.host.images.test_unpack import PACKERS, TAKEN, is_tar
+from tests.host.images.test_unpack import frame as frame  # noqa: PLC0414 (fixtures)
+from tests.host.images.test_unpack import unpacker as unpacker  # noqa: PLC0414
+
+pytestmark = pytest.mark.root
+
+LAYER = packed(
+    tar(
+        folder("d", 0o750, uid=3),
+        Member("d/file", b"content" * 9000, mode=0o640, uid=3),
+        hardlink("d/hard", "d/file"),
+        symlink("d/link", "file"),
+        Member("node", kind=b"3", device=(1, 3)),
+        Member(".wh.gone"),
+        Member("twice", b"1"),
+        Member("twice", b"22"),
+        folder("was"),
+        Member("was/child", b"x"),
+        Member("was", b"file now"),
+    )
+)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in TAKEN if is_tar(TAKEN[name][0])))
+def test_what_was_just_unpacked_is_not_damaged(name: str, frame: Frame) -> None:
+    frame.unpack(PACKERS["zstd"](TAKEN[name][0]))
+    assert frame.unpacker.verify(frame.root) == ()
+
+
+@pytest.fixture
+def layer(store: ImageStore, tmp_path: Path) -> Path:
+    """The content of the one layer of the image `1`."""
+    build_layout(tmp_path / "layout", "1", [LAYER])
+    store.pull(f"oci:{tmp_path}/layout:1", lambda _: None)
+    root, (lower,) = store.lower(store.seen()[f"oci:{tmp_path}/layout:1"])
+    return (root / lower).resolve()
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[40_000] ^= 1
+    path.write_bytes(content)
+
+
+def become_a_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/x")
+
+
+def become_a_file(path: Path) -> None:
+    path.unlink()
+    path.touch()
+
+
+def become_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a bit": (lambda top: flip(top / "d" / "file"), "d/file: its content has changed"),
+    "cut to nothing": (lambda top: os.truncate(top / "d" / "file", 0), "d/file: its content has changed"),
+    "gone": (lambda top: (top / "twice").unlink(), "twice: it is gone"),
+    "another mode": (lambda top: (top / "d" / "file").chmod(0o644), "d/file: its mode or owner has changed"),
+    "another owner": (lambda top: os.chown(top / "d", 4, 0), "d: its mode or owner has changed"),
+    "setuid": (lambda top: (top / "was").chmod(0o4644), "was: its mode or owner has changed"),
+    "another target": (
+        lambda top: become_a_link(top / "d" / "link"),
+        "d/link: its content has changed",
+    ),
+    "another kind": (lambda top: become_a_folder(top / "twice"), "twice: it is of another kind"),
+    "one more file": (lambda top: (top / "d" / "more\n").touch(), "d/more\\n: it was not there"),
+    "no whiteout": (lambda top: become_a_file(top / "gone"), "gone: it is of another kind"),
+    "no list": (lambda top: top.with_name("list").write_bytes(b"x\0y\0"), "its list is damaged"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_is_found_and_mended(
+    name: str, layer: Path, store: ImageStore, settings: Settings, tmp_path: Path
+) -> None:
+    assert store.verify() == {}
+    before = describe(layer)
+    change, why = DAMAGES[name]
+    change(layer)
+    found = store.verify()
+    assert found.keys() == {layer.parent.name}
+    assert why in found[layer.parent.name]
+    store.set_aside(found)
+    assert not store.seen()
+    store.pull(f"oci:{tmp_path}/layout:1", lambda _: None)
+    assert store.verify() == {}
+    assert describe(layer) == before
+    assert len(list((settings.images / "damaged").iterdir())) == 1
+    ImageStore(settings).recover()
+    assert list((settings.images / "damaged").iterdir()) == []
+
+
+def test_damaged_documents_are_found_and_mended(
+    layer: Path, store: ImageStore, settings: Settings, tmp_path: Path
+) -> None:
+    documents = list((settings.images / "blobs" / "sha256").iterdir())
+    for path in documents:
+        path.write_bytes(b"{}")
+    found = store.verify()
+    assert found == {path.name: ("its content has changed",) for path in documents}
+    store.set_aside(found)
+    store.pull(f"oci:{tmp_path}/layout:1", lambda _: None)
+    assert store.verify() == {}
+    assert store.seen()
+
+
+@given(st.binary(max_size=200))
+def test_any_list_is_read_or_refused(text: bytes) -> None:
+    with suppress(LayerError):
+        assert all(len(line) == 5 for line in parse_list(text).values())
