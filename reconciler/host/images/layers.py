@@ -22,7 +22,6 @@ from reconciler.host.images.unpacker import Unpacked, Unpacker
 from reconciler.ports import Progress, Report
 
 AT_ONCE = 2  # one process each
-SECONDS = 3600.0  # the longest that the layers of one image may take
 
 Extracted = tuple[Path, Unpacked]
 
@@ -121,7 +120,7 @@ class _Fetch:
         self._limits = limits
         self._sources = sources
         self._reference = reference
-        self._unpacker = Unpacker(reference, limits, SECONDS)
+        self._unpacker = Unpacker(reference, limits, limits.seconds)
         self._folders: list[Path] = []
 
     def run(self, image: Resolved, report: Report) -> list[str]:
@@ -200,7 +199,7 @@ class _Fetch:
 
     def _again(self, blob: Descriptor, diff: str) -> Extracted:
         """A layer that is here, but took its folders' owners from other layers than those of this image."""
-        with Unpacker(self._reference, self._limits, SECONDS) as self._unpacker:
+        with Unpacker(self._reference, self._limits, self._limits.seconds) as self._unpacker:
             return self._extract(blob, diff, "layer over other ones")
 
 

@@ -28,7 +28,7 @@ from reconciler.host.images.docker_archive import DockerArchive
 from reconciler.host.images.documents import Platform, digest_of, host_platform
 from reconciler.host.images.files import Archive, Folder
 from reconciler.host.images.hosts import endpoints
-from reconciler.host.images.layers import SECONDS, Gate, Layers, Locks
+from reconciler.host.images.layers import Gate, Layers, Locks
 from reconciler.host.images.layout import Layout
 from reconciler.host.images.names import Named, read_named
 from reconciler.host.images.overlay import Limits
@@ -38,7 +38,7 @@ from reconciler.host.images.transport import Sleep, Transport
 from reconciler.host.images.trust import Trust
 from reconciler.host.images.unpacker import Unpacker
 from reconciler.ports import Report
-from reconciler.settings import Settings
+from reconciler.settings import ImageLimits, Settings
 
 
 class ImageStore:
@@ -52,7 +52,8 @@ class ImageStore:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._disk = Disk(settings.images)
-        self._layers = Layers(self._disk, Locks(), limits or Limits())
+        self._layers = Layers(self._disk, Locks(), limits or layer_limits(settings.image_limits))
+        self._limits = settings.image_limits
         logins = Credentials(auth_files(settings.registry_auth, Path.home()))
         self._access = Access(Transport(settings, sleep), Tokens(), logins)
         self._mirrors = settings.registry_mirrors
@@ -75,7 +76,7 @@ class ImageStore:
             asked = self._clock()
             sources = self._sources(reference)
             self._trust.admit(reference)
-            image = resolve(sources, self._platform(platform), reference)
+            image = resolve(sources, self._platform(platform), reference, self._limits)
             trust = self._trust.decide(reference, (image.named, image.digest))
             with self._gate.together():
                 names = self._layers.complete(sources, image, reference, report)
@@ -152,7 +153,7 @@ class ImageStore:
     def verify(self) -> Mapping[str, tuple[str, ...]]:
         """What is damaged: layer or document -> what is wrong with it, in a few sentences. Reads everything."""
         found: dict[str, tuple[str, ...]] = {}
-        with self._gate.together(), Unpacker("the store", Limits(), SECONDS) as child:
+        with self._gate.together(), Unpacker("the store", Limits(), Limits().seconds) as child:
             for name in self._disk.names("layers"):
                 if why := child.verify(self._disk.root / "layers" / name / "diff"):
                     found[name] = why
@@ -277,6 +278,13 @@ def on_disk(reference: str) -> Layout | DockerArchive:
     if place.kind == "docker-archive":
         return DockerArchive(reference, Archive(path), place.tag)
     return Layout(reference, Folder(path, "index.json") if place.kind == "oci" else Archive(path), place.tag)
+
+
+def layer_limits(limits: ImageLimits) -> Limits:
+    """What of the settings is about layers."""
+    return Limits(
+        entries=limits.entries, size=limits.unpacked, ratio=limits.ratio, depth=limits.depth, seconds=limits.seconds
+    )
 
 
 def _hex(digest: str) -> str:
