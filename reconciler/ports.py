@@ -6,7 +6,7 @@ method does as told or raises `HostError`; none decides whether it should. Metho
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +34,9 @@ class Images(Protocol):
 
     def check(self, reference: str, report: Report, platform: str = "") -> None:
         """Ask what `reference` names now; pull it when that changed, else only note that it was asked."""
+
+    def collect(self, references: Collection[str], digests: Collection[str], age: float) -> object:
+        """Remove what these do not need and was pulled more than `age` seconds ago; the answer is for people."""
 
 
 class Bundles(Protocol):

@@ -7,7 +7,7 @@ before or after its effect.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from reconciler.core.model import (
@@ -51,6 +51,7 @@ class FakeHost:
     def __init__(self, fault: Callable[[], bool] = lambda: False) -> None:
         self.fault = fault
         self.now = 1000.0
+        self.collected_at: float | None = None  # no collection is due
         self.seen_images: dict[str, SeenImage] = {}
         self.stored: set[str] = set()  # digests of all that was ever pulled; a name may leave them behind
         self.moved: dict[str, int] = {}
@@ -78,6 +79,7 @@ class FakeHost:
             volumes=frozenset(self.folders),
             containers={id: replace(seen, connected=self.connected(seen)) for id, seen in self.containers.items()},
             ruleset=digest(self.table) if self.table else "",
+            collected_at=self.collected_at,
         )
 
     def connected(self, seen: SeenContainer) -> bool:
@@ -119,6 +121,19 @@ class FakeHost:
         found = image(reference, 1 + self.moved.get(reference, 0))
         self.stored.add(found.digest)
         return replace(found, platform=platform, checked_at=self.now, tried_at=self.now)
+
+    def collect(self, references: Collection[str], digests: Collection[str], age: float) -> None:
+        used = {seen.image_digest for seen in self.containers.values()}
+        if not used <= set(digests):
+            raise IllegalCallError("an image in use is thrown away")
+
+        def throw_away() -> None:
+            kept = {
+                key: image for key, image in self.seen_images.items() if image.digest in digests or key in references
+            }
+            self.seen_images, self.collected_at = kept, self.now
+
+        self.call("collect", throw_away)
 
     def start(self, id: str, restarts: int, failures: int) -> None:
         seen = self.get(id)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import logging
 import signal
 from types import FrameType
 
@@ -14,6 +15,8 @@ from reconciler.cli import codes
 from reconciler.cli.progress import Progressing, start_logging
 from reconciler.daemon import wire
 from reconciler.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -30,6 +33,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         finally:
             daemon.stop()
         if not arguments.once:
+            log.info("the daemon ends; containers keep running")
             return codes.OK
         for wait in daemon.loop.plan.waits:
             print(wait)

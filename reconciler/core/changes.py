@@ -42,6 +42,24 @@ def changes(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
     )
 
 
+def news(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    """What no step tells and somebody who watches wants to know: which specs cannot be used, and when all is done."""
+    old, new = before.desired, after.desired
+    if new.unavailable != old.unavailable:
+        yield new.unavailable or "specs: the directory can be read again"
+    yield from sorted({why for name, why in new.held.items() if old.held.get(name) != why})
+    for name in sorted(old.held.keys() - new.held.keys()):
+        if "." in name:  # held by path and by app; one of them is enough
+            yield f"{name}: no longer a problem"
+    if _done(after) and not (_done(before) and before.generation):
+        running = sum(isinstance(seen.state, Running) for seen in after.observed.containers.values())
+        yield f"converged: {running} {'container runs' if running == 1 else 'containers run'}"
+
+
+def _done(snapshot: Snapshot) -> bool:
+    return snapshot.plan.converged and not snapshot.busy
+
+
 def _specs(before: Snapshot, after: Snapshot) -> Iterator[Change]:
     for name, why in sorted(after.desired.held.items()):
         if before.desired.held.get(name) != why:

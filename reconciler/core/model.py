@@ -322,6 +322,8 @@ class Observed:
     containers: Mapping[str, SeenContainer] = field(default_factory=dict)  # by id
     ruleset: str = ""
     routes: tuple[str, ...] = ()
+    collected_at: float | None = None  # when unused images were last collected, None when that is not known
+    disk_used: float = 0.0  # the share of the image store's file system that is in use
 
 
 def image_key(reference: str, platform: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from reconciler.core.steps import (
     ApplyRuleset,
     CheckImage,
+    CollectImages,
     CreateNetwork,
     CreateVolume,
     PullImage,
@@ -30,7 +31,7 @@ def touched(task: Task) -> frozenset[str]:
     names: set[str] = set()
     for step in task.steps:
         match step:
-            case PullImage() | CheckImage():
+            case PullImage() | CheckImage() | CollectImages():
                 names.add(IMAGES)
             case CreateNetwork() | RemoveNetwork():
                 names.add(LINKS)

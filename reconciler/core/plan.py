@@ -59,6 +59,7 @@ class Policy:
     address_pool: str = "10.192.0.0/12"
     network_prefix: int = 24
     log_size: int = 10 * 1024 * 1024
+    disk_limit: float = 0.85  # a fuller disk has unused images collected at once
     started: float = 0.0
 
 
@@ -77,6 +78,7 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
         _volumes(scene),
         _containers(scene, now, busy),
         _firewall(scene),
+        images.collection(desired, observed, policy.disk_limit, now),
     )
     open_entries = [entry for entry in entries if entry.key not in busy]
     return Plan(

@@ -35,6 +35,18 @@ class CheckImage:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectImages:
+    """Remove what is neither in `references` nor in `digests` and older than `age` seconds."""
+
+    references: tuple[str, ...]
+    digests: tuple[str, ...]
+    age: float
+
+    def __str__(self) -> str:
+        return f"collect images that nothing uses, older than {self.age:g} s"
+
+
+@dataclass(frozen=True, slots=True)
 class CreateNetwork:
     """Make, or complete, the bridge: address, up, alias. `subnet` is the gateway's address with prefix length."""
 
@@ -210,6 +222,7 @@ class RemoveRuleset:
 
 Step = (
     PullImage
+    | CollectImages
     | CheckImage
     | CreateNetwork
     | RemoveNetwork

@@ -13,6 +13,7 @@ from reconciler.core.steps import (
     ApplyRuleset,
     CheckImage,
     CleanContainer,
+    CollectImages,
     ConnectContainer,
     CreateContainer,
     CreateNetwork,
@@ -59,6 +60,8 @@ def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PL
             ports.images.pull(reference, report, platform)
         case CheckImage(reference, platform):
             ports.images.check(reference, report, platform)
+        case CollectImages(references, digests, age):
+            ports.images.collect(references, digests, age)
         case CreateNetwork(network, bridge, subnet):
             ports.networks.create(network, bridge, subnet)
         case RemoveNetwork(name, bridge):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from reconciler.core.changes import changes
+from reconciler.core.changes import changes, news
 from reconciler.core.document import Document
 from reconciler.core.lock import Lock, locked
 from reconciler.core.model import Desired, Observed
@@ -215,6 +215,8 @@ class Loop:
             look_wall=time.perf_counter() - begun[0],
             look_cpu=time.thread_time() - begun[1],
         )
+        for line in news(before, snapshot):
+            log.info(line)
         around.events.publish(snapshot, changes(before, snapshot))
 
     # --- waiting ---------------------------------------------------------------------------------------------

@@ -85,6 +85,7 @@ def adapters(settings: Settings) -> Adapters:
     containers = ContainerReader(settings, cgroups)
     readers = Readers(
         images=images.seen,
+        usage=images.usage,
         volumes=volumes.seen,
         containers=containers,
         links=LinkReader(settings).look,

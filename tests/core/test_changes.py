@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.core.changes import changes
+from reconciler.core.changes import changes, news
 from reconciler.core.model import Created, Dead, Desired, Exited, Observed, Running, SeenContainer
 from reconciler.core.status import Outcome, Snapshot
+from reconciler.core.steps import Plan, Wait
 from tests.core.test_plan import NETWORK, host, seen
 from tests.core.worlds import WEB
 
@@ -84,3 +85,26 @@ def test_our_own_replacement_of_the_table_is_no_loss() -> None:
     before, after = Snapshot(at=1.0, observed=host()), Snapshot(at=2.0, observed=host(ruleset=""))
     assert [change.action for change in changes(before, after)] == ["lost"]
     assert changes(before, replace(after, busy=frozenset({"firewall"}))) == ()
+
+
+def test_news_of_specs_is_told_once_and_by_file() -> None:
+    why = "shop.toml:1:1: cannot read this"
+    fine = Snapshot(at=1.0, generation=1)
+    held = replace(fine, desired=Desired(held={"shop": why, "shop.toml": why, "new.yaml": "new.yaml:1:1: cannot"}))
+    assert [*news(fine, held)] == ["new.yaml:1:1: cannot", why]
+    assert [*news(held, held)] == []
+    assert [*news(held, fine)] == ["new.yaml: no longer a problem", "shop.toml: no longer a problem"]
+    away = replace(fine, desired=Desired(unavailable="cannot read the specs directory"))
+    assert [*news(fine, away)] == ["cannot read the specs directory"]
+    assert [*news(away, fine)] == ["specs: the directory can be read again"]
+
+
+def test_that_all_is_done_is_told_when_it_becomes_so() -> None:
+    start = Snapshot(at=1.0)
+    done = Snapshot(at=2.0, generation=1, observed=only(seen()))
+    left = replace(done, generation=2, plan=Plan(waits=(Wait("container:shop-web-1", "waits for network x"),)))
+    busy = replace(done, generation=3, busy=frozenset({"firewall"}))
+    assert [*news(start, done)] == ["converged: 1 container runs"]
+    assert [*news(done, done)] == [*news(done, left)] == [*news(left, busy)] == []
+    assert [*news(left, done)] == [*news(busy, done)] == ["converged: 1 container runs"]
+    assert [*news(start, replace(done, observed=Observed()))] == ["converged: 0 containers run"]

@@ -9,7 +9,7 @@ import pytest
 from reconciler.core import images
 from reconciler.core.model import Container, Desired, Observed, PullPolicy, SeenContainer, SeenImage
 from reconciler.core.plan import Policy, plan
-from reconciler.core.steps import Plan
+from reconciler.core.steps import CollectImages, Plan
 from tests.core.test_plan import NOW, POLICY, host, seen
 from tests.core.worlds import DB, WEB, container, desired
 from tests.fakes import image
@@ -149,3 +149,44 @@ def test_what_is_wrong_with_the_lock_is_told_and_holds_nothing() -> None:
 def test_no_images_no_next_check() -> None:
     assert images.next_check({}, {}, NOW) is None
     assert plan(Desired(), Observed(), NOW, Policy()).look_again_at is None
+
+
+# --- what nothing uses -------------------------------------------------------------------------------------------
+
+
+def collected(now: float = NOW, **seen_: object) -> list[str]:
+    found = plan(desired(container()), host(seen(), **seen_), now, POLICY)
+    assert all(
+        str(entry).startswith(("collect", "image", "container", "held")) for entry in (*found.tasks, *found.waits)
+    )
+    return [str(task) for task in found.tasks if task.key == "collect"]
+
+
+def test_every_day_what_is_a_week_old_and_unused_goes() -> None:
+    assert collected(collected_at=NOW - DAY + 1) == []
+    assert collected(collected_at=NOW - DAY) == [
+        "collect: collect images that nothing uses, older than 604800 s (a day since the last time)"
+    ]
+
+
+def test_a_full_disk_is_not_waited_for() -> None:
+    assert collected(collected_at=NOW - 599, disk_used=0.9) == []
+    assert collected(collected_at=NOW - 600, disk_used=0.84) == []
+    assert collected(collected_at=NOW - 600, disk_used=0.9) == [
+        "collect: collect images that nothing uses, older than 120 s (the disk is 90% full)"
+    ]
+
+
+def test_what_specs_want_and_what_containers_were_made_from_is_needed() -> None:
+    old = seen(image_digest="sha256:of-the-running-revision")
+    found = plan(desired(container()), host(old, collected_at=NOW - DAY), NOW, POLICY)
+    (step,) = [task.steps[0] for task in found.tasks if task.key == "collect"]
+    assert isinstance(step, CollectImages)
+    assert step.references == (WEB,)
+    assert step.digests == tuple(sorted({image(WEB).digest, "sha256:of-the-running-revision"}))
+
+
+def test_nothing_goes_while_nobody_knows_what_a_spec_needs() -> None:
+    for wanted in (Desired(held={"shop": "cannot"}), Desired(unavailable="cannot")):
+        found = plan(wanted, host(seen(), collected_at=NOW - DAY), NOW, POLICY)
+        assert not [task for task in found.tasks if task.key == "collect"]

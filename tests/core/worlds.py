@@ -123,6 +123,10 @@ def _move_tags(host: FakeHost) -> None:
     host.now += 3600.0
 
 
+def _a_day_passes(host: FakeHost) -> None:
+    host.now += 90_000
+
+
 def _remove(host: FakeHost) -> None:
     for id in sorted(host.containers)[:1]:
         host.attached.pop(id, None)
@@ -130,6 +134,6 @@ def _remove(host: FakeHost) -> None:
 
 
 disturbances: st.SearchStrategy[Callable[[FakeHost], None]] = st.sampled_from(
-    [_nothing, FakeHost.reboot, _crash, _flush, _unbridge, _unlink, _forget_images, _move_tags, _remove]
+    [_nothing, FakeHost.reboot, _crash, _flush, _unbridge, _unlink, _forget_images, _move_tags, _a_day_passes, _remove]
 )
 """Something happens to the host that nobody declared."""

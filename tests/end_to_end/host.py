@@ -15,7 +15,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -194,14 +193,22 @@ class Host:
         return body.decode()
 
     def redis(self, *words: str, port: int = 6379) -> str:
-        """What redis answers to a command, as its protocol writes it (`+PONG`). It listens a moment after it runs."""
+        """What redis answers to a command, as its protocol writes it (`+PONG`).
+
+        It listens a moment after it runs, and then reads its data for a moment.
+        """
         where, target = self._visitor(False, "")
-        connect = partial(where.connect, target, port)
         command = "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
-        with contextlib.closing(namespaces.until(connect, "redis listens")) as connection:
-            connection.sendall(f"*{len(words)}\r\n{command}".encode())
-            answer = connection.recv(4096).decode()
-            return answer.split("\r\n")[1] if answer.startswith("$") else answer.strip()
+
+        def answer() -> str:
+            with contextlib.closing(where.connect(target, port)) as connection:
+                connection.sendall(f"*{len(words)}\r\n{command}".encode())
+                said = connection.recv(4096).decode()
+            assert not said.startswith("-LOADING")
+            return said
+
+        said = namespaces.until(answer, "redis answers")
+        return said.split("\r\n")[1] if said.startswith("$") else said.strip()
 
     def refuses(self, port: int, inside: bool = False, address: str = "") -> bool:
         """Whether nothing answers at a port."""

@@ -15,11 +15,11 @@ holds() {
 	echo "$(date +%T) $what"
 }
 
-# Try for four minutes: an emulated machine is slow.
+# Try for ten minutes: an emulated machine is slow.
 soon() {
 	what=$1
 	shift
-	end=$(($(date +%s) + 240))
+	end=$(($(date +%s) + 600))
 	until "$@" >/dev/null 2>&1; do
 		if [ "$(date +%s)" -ge $end ]; then
 			holds "$what" false

@@ -40,6 +40,8 @@ from reconciler.host.images.unpacker import Unpacker
 from reconciler.ports import Report
 from reconciler.settings import ImageLimits, Settings
 
+_COLLECTED = "collected"  # written when unused images were thrown away
+
 
 class ImageStore:
     """The images of one host. Safe for threads."""
@@ -69,6 +71,8 @@ class ImageStore:
     def recover(self) -> None:
         """Make the store's folders and delete whatever an interrupted pull left. Call once, before anything else."""
         self._disk.prepare()
+        if self.usage()[0] is None:
+            self._disk.write(_COLLECTED, b"")
 
     def pull(self, reference: str, report: Report, platform: str = "") -> None:
         """Make `reference` whole in the store. Raises HostError, and leaves nothing half done visible."""
@@ -141,14 +145,23 @@ class ImageStore:
                 break
         return self._disk.root, tuple(self._disk.short(name) for name in names)
 
-    def collect(self, needed: Needed, older_than: float) -> Collected:
-        """Throw away what is not needed and was pulled more than `older_than` seconds ago; waits for running pulls."""
+    def collect(self, references: Collection[str], digests: Collection[str], age: float) -> Collected:
+        """Throw away what these do not need and was pulled more than `age` seconds ago; waits for running pulls."""
         with self._gate.alone():
-            gone = collect(self._disk, needed, time.time() - older_than)
+            gone = collect(self._disk, Needed(references=references, digests=digests), self._clock() - age)
+            self._disk.write(_COLLECTED, b"")
             with self._lock:
                 self._seen = None
                 self._stamps.clear()
             return gone
+
+    def usage(self) -> tuple[float | None, float]:
+        """When `collect` last ran (None: the store is not made yet), and the share of its file system in use."""
+        try:
+            held = os.statvfs(self._disk.root)
+            return self._disk.written(_COLLECTED), 1.0 - held.f_bavail / max(1, held.f_blocks)
+        except FileNotFoundError:
+            return None, 0.0
 
     def verify(self) -> Mapping[str, tuple[str, ...]]:
         """What is damaged: layer or document -> what is wrong with it, in a few sentences. Reads everything."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from reconciler.core.model import Observed, SeenContainer, SeenImage
-from reconciler.core.names import CONTAINER, EVERYTHING, LINKS, RULES, VOLUMES
+from reconciler.core.names import CONTAINER, EVERYTHING, IMAGES, LINKS, RULES, VOLUMES
 from reconciler.host.observe.links import Links
 
 
@@ -28,6 +28,7 @@ class Readers:
     """Where each part of the observation comes from."""
 
     images: Callable[[], Mapping[str, SeenImage]]
+    usage: Callable[[], tuple[float | None, float]]  # of the image store
     volumes: Callable[[], frozenset[str]]
     containers: Containers
     links: Callable[[], Links]
@@ -40,6 +41,7 @@ class Observer:
 
     readers: Readers
     _links: Links = field(default_factory=Links)
+    _usage: tuple[float | None, float] = (None, 0.0)
     _volumes: frozenset[str] = frozenset()
     _ruleset: str = ""
     _joined: dict[str, tuple[SeenContainer, SeenContainer]] = field(default_factory=dict)
@@ -51,6 +53,8 @@ class Observer:
             self._links = self.readers.links()
         if everything or RULES in names:
             self._ruleset = self.readers.ruleset()
+        if everything or IMAGES in names:
+            self._usage = self.readers.usage()
         if everything or VOLUMES in names:
             self._volumes = self.readers.volumes()
         ids = (
@@ -65,6 +69,8 @@ class Observer:
             containers=self._join(self.readers.containers.look(ids)),
             ruleset=self._ruleset,
             routes=self._links.routes,
+            collected_at=self._usage[0],
+            disk_used=self._usage[1],
         )
 
     def _join(self, found: Mapping[str, SeenContainer]) -> dict[str, SeenContainer]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import HostError
-from reconciler.host.images.collect import Collected, Needed
+from reconciler.host.images.collect import Collected
 from reconciler.host.images.store import ImageStore
 from reconciler.settings import Settings
 from tests.host.images.builder import build_layout, digest
@@ -47,15 +47,15 @@ def names(settings: Settings) -> dict[str, int]:
 
 def test_what_is_needed_stays(store: ImageStore, settings: Settings, pulled: dict[str, str]) -> None:
     before = describe(settings.images)
-    assert store.collect(Needed(references=pulled.keys()), 0) == Collected()
-    assert store.collect(Needed(digests=pulled.values()), 3600) == Collected()
+    assert store.collect(pulled.keys(), (), 0) == Collected()
+    assert store.collect((), pulled.values(), 3600) == Collected()
     assert describe(settings.images) == before
     assert store.seen().keys() == pulled.keys()
 
 
 def test_what_is_young_stays(store: ImageStore, settings: Settings, pulled: dict[str, str]) -> None:
     before = describe(settings.images)
-    assert store.collect(Needed(), 3600) == Collected()
+    assert store.collect((), (), 3600) == Collected()
     assert describe(settings.images) == before
 
 
@@ -63,7 +63,7 @@ def test_one_of_two_goes_and_the_shared_layer_stays(
     store: ImageStore, settings: Settings, pulled: dict[str, str]
 ) -> None:
     first, second = pulled
-    gone = store.collect(Needed(references=[second]), 0)
+    gone = store.collect([second], (), 0)
     assert (gone.references, gone.images, gone.layers) == ((first,), 1, 1)
     assert gone.bytes > 0
     assert names(settings) == {"references": 1, "images": 1, "layers": 2, "l": 2, "blobs/sha256": 2, "tmp": 0}
@@ -77,18 +77,18 @@ def test_an_image_without_a_name_stays_while_a_container_uses_it(
 ) -> None:
     first = next(iter(pulled))
     image = store.seen()[first]
-    store.collect(Needed(digests=[pulled[first]]), 0)
+    store.collect((), [pulled[first]], 0)
     assert not store.seen()
     assert len(store.lower(image)[1]) == 2
     assert names(settings)["layers"] == 2
-    store.collect(Needed(), 0)
+    store.collect((), (), 0)
     assert names(settings) == dict.fromkeys(names(settings), 0)
     with pytest.raises(HostError, match="it is not in the store"):
         store.lower(image)
 
 
 def test_what_went_can_be_pulled_again(store: ImageStore, settings: Settings, pulled: dict[str, str]) -> None:
-    store.collect(Needed(), 0)
+    store.collect((), (), 0)
     for reference, wanted in pulled.items():
         store.pull(reference, lambda _: None)
         assert store.seen()[reference].digest == wanted
@@ -97,7 +97,7 @@ def test_what_went_can_be_pulled_again(store: ImageStore, settings: Settings, pu
 def test_a_damaged_record_goes(store: ImageStore, settings: Settings, pulled: dict[str, str]) -> None:
     for path in (settings.images / "images").iterdir():
         path.write_bytes(b"{")
-    store.collect(Needed(references=pulled.keys()), 0)
+    store.collect(pulled.keys(), (), 0)
     assert names(settings)["layers"] == 0
 
 
@@ -119,7 +119,7 @@ def test_a_pull_that_runs_loses_nothing(store: ImageStore, settings: Settings, s
     pull.start()
     assert asked.wait(20)
     collected: list[Collected] = []
-    collector = threading.Thread(target=lambda: collected.append(store.collect(Needed(references=[reference]), 0)))
+    collector = threading.Thread(target=lambda: collected.append(store.collect([reference], (), 0)))
     collector.start()
     go.set()
     pull.join(20)

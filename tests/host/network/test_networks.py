@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from reconciler.core.addresses import bridge_name
 from reconciler.core.model import Network
 from reconciler.errors import HostError
 from reconciler.host.namespaces import is_pinned
-from reconciler.host.netlink import drain, open_doorbell
+from reconciler.host.netlink import open_doorbell
 from reconciler.host.networks import veth_name
 from tests.host.network.conftest import World, ip, within
 
@@ -372,31 +371,3 @@ def test_an_empty_file_left_by_an_interrupted_try_is_no_namespace(world: World) 
     assert world.reader.look().pinned == frozenset()
     id = world.container("shop", 2)
     assert world.reader.look().pinned == {id}
-
-
-# --- doorbell ----------------------------------------------------------------------------------------------------
-
-
-def test_changes_ring_and_silence_does_not(world: World) -> None:
-    with open_doorbell() as bell:
-        assert not drain(bell)
-        world.network("shop")
-        assert drain(bell)
-        assert not drain(bell)
-        ip("addr", "add", "10.0.0.1/8", "dev", SHOP)
-        assert drain(bell)
-        ip("route", "add", "172.16.0.0/12", "via", "10.0.0.2")
-        assert drain(bell)
-        Path("/proc/sys/net/ipv4/ip_forward").write_text("0")
-        assert drain(bell)
-        assert not world.reader.look().networks["shop"].up
-        assert not drain(bell)
-
-
-def test_too_many_changes_ring_too(world: World) -> None:
-    with open_doorbell() as bell:
-        bell.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-        for number in range(20):
-            ip("link", "add", f"bridge{number}", "type", "bridge")
-        assert drain(bell)
-        assert not drain(bell)
