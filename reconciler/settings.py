@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +17,34 @@ class LogLimits:
 
     size: int = 10 * 1024 * 1024
     files: int = 5
+
+
+TrustPolicy = Literal["accept", "reject", "require-digest", "signed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustRule:
+    """What is asked of images below `scope`; `key` is a public key in PEM form, for `signed` only."""
+
+    scope: str  # default, or the beginning of a reference: host, host/namespace, host/repository[:tag]
+    policy: TrustPolicy = "accept"
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLimits:
+    """How much an image may be; no real one meets these. Sizes in bytes."""
+
+    compressed: int = 64 << 30  # all layers of one image, as they are sent
+    unpacked: int = 64 << 30  # one layer
+    entries: int = 2_000_000  # of one layer
+    ratio: int = 250  # unpacked to compressed, of one layer
+    depth: int = 512  # folders in folders
+    manifest: int = 4 << 20
+    config: int = 4 << 20
+    layers: int = 128  # overlayfs mounts no more
+    seconds: float = 3600.0  # for all layers of one image
+    reserve: int = 64 << 20  # what a pull leaves free on the disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +69,10 @@ class Settings:
     workers: int = 4
     pulls: int = 3  # images fetched at the same time
     logs: LogLimits = field(default_factory=LogLimits)
+    image_limits: ImageLimits = field(default_factory=ImageLimits)
+    trust: tuple[TrustRule, ...] = ()
     insecure_registries: tuple[str, ...] = ()  # hosts that may be spoken to without verified TLS
     registry_ca: Path | None = None
-    layer_size: int = 64 << 30  # bytes that one layer of an image may unpack to
-    layer_entries: int = 2_000_000  # files and folders that it may hold
-    layer_ratio: int = 250  # times its packed size, looked at above 256 MiB
-    disk_reserve: int = 64 << 20  # bytes that a pull leaves free
-    pull_time: float = 3600.0  # seconds that the layers of one image may take
     registry_mirrors: tuple[str, ...] = ()  # HOST=URL, asked in this order before the registry itself
     registry_hosts: Path = Path("/etc/containerd/certs.d")  # mirrors and certificates in containerd's form
     registry_auth: Path | None = None  # logins, as docker or podman write them; looked at before root's own

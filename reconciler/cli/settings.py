@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from reconciler.errors import ReconcilerError
-from reconciler.settings import LogLimits, Settings
+from reconciler.settings import ImageLimits, LogLimits, Settings, TrustRule
 
 FILE = Path("/etc/reconciler/reconciler.toml")
 PREFIX = "RECONCILER_"
@@ -142,15 +142,24 @@ OPTIONS = (
     Option(
         "registry_mirrors", _mirrors, "HOST=URL", "places to ask before a registry itself, as docker.io=mirror.example"
     ),
-    Option("layer_size", _size, "BYTES", "what one layer of an image may unpack to"),
-    Option("layer_entries", _integer(1, 1 << 31), "COUNT", "how many files and folders a layer may hold"),
-    Option("layer_ratio", _integer(2, 1 << 20), "FACTOR", "how many times its packed size a layer may become"),
-    Option("disk_reserve", _size, "BYTES", "what a pull leaves free on the disk"),
-    Option("pull_time", _seconds, "SECONDS", "how long fetching the layers of one image may take"),
     Option("registry_hosts", _path, "DIR", "mirrors and certificates of registries in containerd's form"),
     Option("registry_auth", _path, "FILE", "logins for registries, as docker login or podman login write them"),
 )
 _BY_KEY = {option.key: option for option in OPTIONS}
+
+# the table [images] of the file: the most that an image may be
+LIMITS = (
+    Option("compressed", _size, "BYTES", "all layers of an image, as they are sent"),
+    Option("unpacked", _size, "BYTES", "one layer"),
+    Option("entries", _integer(1, 1 << 31), "COUNT", "of one layer"),
+    Option("ratio", _integer(1, 1 << 20), "RATIO", "unpacked to compressed, of one layer"),
+    Option("reserve", _size, "BYTES", "what a pull leaves free on the disk"),
+    Option("depth", _integer(1, 2048), "COUNT", "folders in folders"),
+    Option("manifest", _integer(1, 4 << 20), "BYTES", "of a manifest or index"),
+    Option("config", _integer(1, 4 << 20), "BYTES", "of a config"),
+    Option("layers", _integer(1, 128), "COUNT", "of an image"),
+    Option("seconds", _seconds, "SECONDS", "for all layers of an image"),
+)
 
 
 def read_settings(given: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
@@ -169,6 +178,8 @@ def read_settings(given: Mapping[str, object], environment: Mapping[str, str]) -
 
 def _settings(values: dict[str, object]) -> Settings:
     logs = {name: values.pop(f"log_{name}") for name in ("size", "files") if f"log_{name}" in values}
+    if "images" in values:
+        values["image_limits"] = values.pop("images")
     if "run_directory" in values:
         values["run"] = values.pop("run_directory")
     return Settings(**values, logs=LogLimits(**logs))  # type: ignore[arg-type]
@@ -196,10 +207,41 @@ def _from_file(path: Path, *, required: bool) -> dict[str, object]:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"cannot read {path}: {error}") from None
+    known = _BY_KEY | {table.key: table for table in TABLES}
     for key in found:
-        if key not in _BY_KEY:
+        if key not in known:
             raise SettingsError(f"cannot use {key} in {path}: there is no such setting{_nearest(key, 0.0)}")
-    return {key: _read(_BY_KEY[key], value, f"{key} in {path}") for key, value in found.items()}
+    return {key: _read(known[key], value, f"{key} in {path}") for key, value in found.items()}
+
+
+def _limits(value: object) -> ImageLimits:
+    if not isinstance(value, dict):
+        raise ValueError("it must be a table")
+    known = {option.key: option for option in LIMITS}
+    for key in value:
+        if key not in known:
+            raise ValueError(f"there is no limit {key}; there are {', '.join(known)}")
+    return ImageLimits(**{key: cast("int", _named(known[key], entry)) for key, entry in value.items()})
+
+
+def _named(option: Option, value: object) -> object:
+    try:
+        return option.read(value)
+    except ValueError as error:
+        raise ValueError(f"{option.key}: {error}") from None
+
+
+def _trust(value: object) -> tuple[TrustRule, ...]:
+    from reconciler.cli.trust import read_trust
+
+    return read_trust(value)
+
+
+# what only the file can say
+TABLES = (
+    Option("images", _limits, "", "the most that an image may be"),
+    Option("trust", _trust, "", "which images may be used"),
+)
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.cli import settings as module
 from reconciler.cli.settings import OPTIONS, SettingsError, read_settings
-from reconciler.settings import LogLimits, Settings
+from reconciler.settings import ImageLimits, LogLimits, Settings, TrustRule
 
 
 @pytest.fixture(autouse=True)
@@ -55,11 +55,6 @@ def test_every_setting_can_stand_in_the_file(file: Path) -> None:
         registry_ca = "/etc/ca.pem"
         registry_mirrors = ["docker.io=http://localhost:5000"]
         registry_hosts = "/etc/certs.d"
-        layer_size = "1g"
-        layer_entries = 5000
-        layer_ratio = 20
-        disk_reserve = "1m"
-        pull_time = 60
         registry_auth = "/etc/auth.json"
     """)
     assert read_settings({"config": str(file)}, {}) == Settings(
@@ -68,7 +63,6 @@ def test_every_setting_can_stand_in_the_file(file: Path) -> None:
         network_prefix=26, resync=5.0, workers=8, pulls=2, logs=LogLimits(size=1 << 20, files=3),
         insecure_registries=("localhost:5000",), registry_ca=Path("/etc/ca.pem"), registry_auth=Path("/etc/auth.json"),
             registry_mirrors=("docker.io=http://localhost:5000",), registry_hosts=Path("/etc/certs.d"),
-            layer_size=1 << 30, layer_entries=5000, layer_ratio=20, disk_reserve=1 << 20, pull_time=60.0,
     )  # fmt: skip
     assert len(file.read_text().strip().splitlines()) == len(OPTIONS)
 
@@ -146,3 +140,56 @@ def test_any_value_is_read_or_refused_with_a_sentence(option: module.Option, val
     except ValueError as error:
         said = str(error)
     assert said.startswith("it must be ")
+
+
+def test_trust_and_limits_are_tables_of_the_file(file: Path) -> None:
+    file.write_text("""
+        [trust]
+        default = "require-digest"
+        "docker.io/library" = "accept"
+        "registry.example/team" = { policy = "signed", key = "/etc/team.pub" }
+        [images]
+        compressed = "1g"
+        unpacked = 4096
+        entries = 10
+        ratio = 20
+        depth = 30
+        manifest = 1000
+        config = 2000
+        layers = 5
+        seconds = 60
+    """)
+    settings = read_settings({"config": str(file)}, {})
+    assert settings.trust == (
+        TrustRule(scope="default", policy="require-digest"),
+        TrustRule(scope="docker.io/library"),
+        TrustRule(scope="registry.example/team", policy="signed", key=Path("/etc/team.pub")),
+    )
+    assert settings.image_limits == ImageLimits(
+        compressed=1 << 30, unpacked=4096, entries=10, ratio=20, depth=30, manifest=1000, config=2000, layers=5,
+        seconds=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("trust = 5", "trust in {}: it must be a table of scopes"),
+        ('[trust]\nnginx = "accept"', "trust in {}: 'nginx' is no scope; write default, a host"),
+        ('[trust]\ndefault = "acept"', "trust in {}: the policy of default must be one of accept, reject"),
+        ("[trust]\ndefault = {}", "trust in {}: the policy of default must be one of accept"),
+        ('[trust]\ndefault = "signed"', "trust in {}: the key of default belongs to the policy signed, and that"),
+        ('[trust.default]\npolicy = "accept"\nkey = "/a"', "trust in {}: the key of default belongs to the policy"),
+        ('[trust.default]\npolicy = "signed"\nkey = "a"', "trust in {}: the key of default must be the absolute path"),
+        ('[trust.default]\npolicy = "signed"\nkeys = []', "trust in {}: 'keys' of default is not known"),
+        ("images = 5", "images in {}: it must be a table"),
+        ("[images]\nlayer = 5", "images in {}: there is no limit layer; there are compressed, unpacked"),
+        ("[images]\nlayers = 129", "images in {}: layers: it must be a whole number from 1 to 128"),
+        ('[images]\ncompressed = "x"', "images in {}: compressed: it must be a number of bytes"),
+    ],
+)
+def test_slips_in_tables(text: str, why: str, file: Path) -> None:
+    file.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        read_settings({"config": str(file)}, {})
+    assert str(caught.value).startswith(f"cannot use {why.format(file)}")

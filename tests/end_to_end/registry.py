@@ -36,7 +36,8 @@ class Registry:
         network.run("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
         self._certificate()
         self.start()
-        for name, layout in images.build(directory / "images").items():
+        self._layouts = images.build(directory / "images")
+        for name, layout in self._layouts.items():
             self.push(layout, name)
 
     def start(self) -> None:
@@ -52,6 +53,10 @@ class Registry:
             server.kill()
             server.wait()
         self._servers.clear()
+
+    def tag(self, image: str, name: str) -> None:
+        """Let the repository and tag `name` be the image that was pushed as `image`."""
+        self.push(self._layouts[image], name)
 
     def push(self, layout: Path, name: str) -> None:
         """Copy the image `layout` to the repository and tag `name`."""

@@ -6,16 +6,18 @@ Pure. `store` writes it when an image is whole, and again whenever the registry 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from reconciler.core.model import image_key
+from reconciler.core.trust import Decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
     """`digest` is the chosen manifest's, `named` that behind the reference, of an index where there is one.
 
-    `platform` is what was asked for, "" for the host's own; `checked_at` in seconds since the epoch.
+    `platform` is what was asked for, "" for the host's own; `checked_at` in seconds since the epoch; `trust` is why
+    the image was let in.
     """
 
     reference: str
@@ -23,6 +25,7 @@ class Named:
     platform: str = ""
     named: str = ""
     checked_at: float = 0.0
+    trust: Decision = field(default_factory=Decision)
 
     @property
     def key(self) -> str:
@@ -43,7 +46,13 @@ def read_named(record: Mapping[str, object]) -> Named:
         platform=_text(record.get("platform")),
         named=_text(record.get("named")),
         checked_at=float(when) if isinstance(when, int | float) else 0.0,
+        trust=_decision(record.get("trust")),
     )
+
+
+def _decision(value: object) -> Decision:
+    found = value if isinstance(value, dict) else {}
+    return Decision(_text(found.get("policy")) or "accept", _text(found.get("key")), _text(found.get("digest")))
 
 
 def _text(value: object) -> str:

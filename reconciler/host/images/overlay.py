@@ -41,8 +41,9 @@ class Limits:
     size: int = 64 << 30  # bytes, unpacked
     ratio: int = 250  # unpacked to compressed, looked at from `ratio_from` bytes on
     ratio_from: int = 256 << 20
+    depth: int = 512  # folders in folders
+    seconds: float = 3600.0  # for all layers of one image together
     reserve: int = 64 << 20  # bytes that must stay free on the store's file system
-    seconds: float = 3600.0  # for all layers of one image
 
 
 def clean(name: bytes) -> bytes:
@@ -84,6 +85,8 @@ class Tree:
     def add(self, entry: Entry, content: Content) -> None:
         """Write one entry. Raises LayerError, or OSError from the file system."""
         name = clean(entry.name)
+        if name.count(b"/") >= self._limits.depth:
+            raise LayerError(f"it lies more than {self._limits.depth} folders deep")
         parent, _, base = name.rpartition(b"/")
         if not name:
             self._root(entry)

@@ -24,6 +24,7 @@ from reconciler.host.images.documents import (
     read_json,
     read_manifest,
 )
+from reconciler.settings import ImageLimits
 
 DEPTH = 2  # an index may list an index, and no more
 
@@ -58,22 +59,37 @@ class Resolved:
     layers: tuple[tuple[Descriptor, str], ...]
 
 
-def resolve(sources: Sequence[Source], host: Platform, reference: str) -> Resolved:
+def resolve(sources: Sequence[Source], host: Platform, reference: str, limits: ImageLimits | None = None) -> Resolved:
     """The image that the first good one of `sources` has for `host`. Raises HostError."""
+    limits = limits or ImageLimits()
     for source in sources[:-1]:
         with suppress(HostError):
-            return _resolve(source, host, reference)
-    return _resolve(sources[-1], host, reference)
+            return _resolve(source, host, reference, limits)
+    return _resolve(sources[-1], host, reference, limits)
 
 
-def _resolve(source: Source, host: Platform, reference: str) -> Resolved:
+def _resolve(source: Source, host: Platform, reference: str, limits: ImageLimits) -> Resolved:
     try:
         named, text, manifest = _manifest(source, host)
+        check_limits(len(text), manifest, limits)
         config_text = source.document(manifest.config)
         image = read_config(config_text, host)
         return Resolved(named, digest_of(text), text, manifest.config, config_text, _pair(manifest, image))
     except ValueError as error:
         raise HostError(f"cannot use image {reference}: {error}") from None
+
+
+def check_limits(size: int, manifest: Manifest, limits: ImageLimits) -> None:
+    """Raises ValueError when an image with this manifest, of `size` bytes, is more than one may be."""
+    compressed = sum(layer.size for layer in manifest.layers)
+    for what, count, most in (
+        ("bytes of manifest", size, limits.manifest),
+        ("bytes of config", manifest.config.size, limits.config),
+        ("layers", len(manifest.layers), limits.layers),
+        ("bytes of layers", compressed, limits.compressed),
+    ):
+        if count > most:
+            raise ValueError(f"it has {count} {what}, and the settings allow {most}")
 
 
 def manifest_digest(source: Source, host: Platform) -> str:

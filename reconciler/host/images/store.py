@@ -36,9 +36,10 @@ from reconciler.host.images.layout import Layout
 from reconciler.host.images.names import Named, read_named
 from reconciler.host.images.overlay import Limits
 from reconciler.host.images.resolve import Resolved, Source, manifest_digest, resolve
+from reconciler.host.images.trust import Trust
 from reconciler.host.images.unpacker import Unpacker
 from reconciler.ports import Report
-from reconciler.settings import Settings
+from reconciler.settings import ImageLimits, Settings
 
 if TYPE_CHECKING:
     from reconciler.host.images.registry import Registry
@@ -56,19 +57,14 @@ class ImageStore:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._disk = Disk(settings.images)
-        self._limits = Limits(
-            entries=settings.layer_entries,
-            size=settings.layer_size,
-            ratio=settings.layer_ratio,
-            reserve=settings.disk_reserve,
-            seconds=settings.pull_time,
-        )
-        self._layers = Layers(self._disk, Locks(), self._limits)
+        self._limits = settings.image_limits
+        self._layers = Layers(self._disk, Locks(), layer_limits(self._limits))
         logins = Credentials(auth_files(settings.registry_auth, Path.home()))
         self._registry = cache(lambda: _registries(settings, logins, sleep))
         self._mirrors = settings.registry_mirrors
         self._hosts = settings.registry_hosts
         self._host = host_platform(os.uname().machine)
+        self._trust = Trust(settings.trust, self._sources)
         self._clock = clock
         self._gate = Gate()
         self._lock = threading.Lock()
@@ -86,13 +82,20 @@ class ImageStore:
         try:
             asked = self._clock()
             sources = self._sources(reference)
-            image = resolve(sources, self._platform(platform), reference)
+            self._trust.admit(reference)
+            image = resolve(sources, self._platform(platform), reference, self._limits)
+            trust = self._trust.decide(reference, (image.named, image.digest))
             with self._gate.together():
                 names = self._layers.complete(sources, image, reference, report)
                 self._write(image, names)
                 self._name(
                     Named(
-                        reference=reference, digest=image.digest, platform=platform, named=image.named, checked_at=asked
+                        reference=reference,
+                        digest=image.digest,
+                        platform=platform,
+                        named=image.named,
+                        checked_at=asked,
+                        trust=trust,
                     )
                 )
         except OSError as error:
@@ -166,7 +169,7 @@ class ImageStore:
     def verify(self) -> Mapping[str, tuple[str, ...]]:
         """What is damaged: layer or document -> what is wrong with it, in a few sentences. Reads everything."""
         found: dict[str, tuple[str, ...]] = {}
-        with self._gate.together(), Unpacker("the store", self._limits) as child:
+        with self._gate.together(), Unpacker("the store", layer_limits(self._limits)) as child:
             for name in self._disk.names("layers"):
                 if why := child.verify(self._disk.root / "layers" / name / "diff"):
                     found[name] = why
@@ -241,7 +244,9 @@ class ImageStore:
         return found
 
     def _image(self, named: Named) -> SeenImage | None:
-        """The image with this name, None when something of it is missing or damaged."""
+        """The image with this name, None when it is missing, damaged, or no longer allowed."""
+        if not self._trust.holds(named.reference, named.trust):
+            return None
         record = self._image_record(named.digest)
         text = self._disk.read(_blob(str(record.get("config")))) if record else None
         if record is None or text is None or not all(map(self._disk.has_layer, _texts(record.get("layers")))):
@@ -289,6 +294,18 @@ def on_disk(reference: str) -> Layout | DockerArchive:
     if place.kind == "docker-archive":
         return DockerArchive(reference, Archive(path), place.tag)
     return Layout(reference, Folder(path, "index.json") if place.kind == "oci" else Archive(path), place.tag)
+
+
+def layer_limits(limits: ImageLimits) -> Limits:
+    """What of the settings is about layers."""
+    return Limits(
+        entries=limits.entries,
+        size=limits.unpacked,
+        ratio=limits.ratio,
+        depth=limits.depth,
+        seconds=limits.seconds,
+        reserve=limits.reserve,
+    )
 
 
 def _hex(digest: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.model import SeenImage
+from reconciler.core.trust import Decision
 from reconciler.errors import HostError
 from reconciler.host.images.names import Named, read_named
 from reconciler.host.images.store import ImageStore
@@ -158,7 +159,8 @@ def test_a_platform_is_kept_apart(timed: ImageStore, server: Server, settings: S
 def test_a_record_of_an_older_release_is_read() -> None:
     assert read_named({"reference": "a", "digest": "b"}) == Named(reference="a", digest="b")
     assert read_named({"reference": 5, "checked_at": "x"}) == Named(reference="", digest="")
-    whole = Named(reference="a", digest="b", platform="linux/arm", named="c", checked_at=5.5)
+    signed = Decision("signed", "id", "digest")
+    whole = Named(reference="a", digest="b", platform="linux/arm", named="c", checked_at=5.5, trust=signed)
     assert read_named(whole.record()) == whole
 
 

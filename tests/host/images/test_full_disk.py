@@ -18,14 +18,14 @@ import os, sys
 from pathlib import Path
 from reconciler.errors import HostError
 from reconciler.host.images.store import ImageStore
-from reconciler.settings import Settings
+from reconciler.settings import ImageLimits, Settings
 from tests.host.images.frame import describe
 
 state, layout, reserve = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-first = ImageStore(Settings(state=state, disk_reserve=0))
+first = ImageStore(Settings(state=state, image_limits=ImageLimits(reserve=0)))
 first.recover()
 first.pull(f"oci:{layout}:small", lambda _: None)
-store = ImageStore(Settings(state=state, disk_reserve=reserve))
+store = ImageStore(Settings(state=state, image_limits=ImageLimits(reserve=reserve)))
 before = describe(state)
 for _ in range(3):
     try:
