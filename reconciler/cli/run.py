@@ -37,13 +37,13 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
             return codes.OK
         for wait in daemon.loop.plan.waits:
             print(wait)
-        return codes.OK if daemon.loop.plan.converged else codes.DIFFERENT
+        return codes.OK if daemon.loop.plan.converged and not daemon.loop.busy else codes.DIFFERENT
 
 
 def _stop_on_signals(daemon: wire.Daemon) -> None:
     def stop(_number: int, _frame: FrameType | None) -> None:
         daemon.loop.stopping = True
-        daemon.queue.add("stop")
+        daemon.queue.wake()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)

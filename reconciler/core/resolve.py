@@ -56,7 +56,8 @@ def missing(desired: Desired, observed: Observed, before: Desired, now: float) -
     """`desired`, with the apps that are on the host but in no spec, and until when that is not certain yet."""
     declared = {container.app for container in desired.containers.values()} | desired.held.keys()
     strays = {seen.app for seen in observed.containers.values()} - declared
-    return replace(desired, vanished={app: before.vanished.get(app, now + CERTAIN_AFTER) for app in strays})
+    certain = now + CERTAIN_AFTER  # an earlier look said sooner, unless somebody set the clock back
+    return replace(desired, vanished={app: min(before.vanished.get(app, certain), certain) for app in strays})
 
 
 def _desired(accepted: list[App], claims: _Claims, unavailable: str) -> Desired:

@@ -139,6 +139,7 @@ class Loop:
                 log.warning(
                     "cannot look at the host: %s; trying again", error, exc_info=log.isEnabledFor(logging.DEBUG)
                 )
+                self.plan = Plan()  # what was due may be long past, and would leave no time to wait
                 self._full_look_at = min(self._full_look_at, self.around.clock() + LOOK_AGAIN)
             names = self._wait()
 

@@ -7,6 +7,7 @@ task is about changes. Neither knows what a name means.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -34,11 +35,15 @@ class Queue:
                 os.eventfd_write(self.fd, 1)
             self._names.update(names)
 
+    def wake(self) -> None:
+        """Make the descriptor readable. For signal handlers: they may interrupt whoever holds the lock."""
+        os.eventfd_write(self.fd, 1)
+
     def take(self) -> frozenset[str]:
         """All names since the last call; never blocks."""
         with self._lock:
             names, self._names = frozenset(self._names), set()
-            if names:
+            with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self.fd)
         return names
 

@@ -172,9 +172,13 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
 @contextmanager
 def only_one(settings: Settings) -> Iterator[None]:
     """Hold the lock of the state directory: one daemon, or one `down`, at a time. Freed by the kernel at any death."""
-    settings.state.mkdir(parents=True, exist_ok=True)
-    settings.state.chmod(0o700)  # also when somebody else made it: nobody but root looks into containers
-    fd = os.open(settings.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        settings.state.mkdir(parents=True, exist_ok=True)
+        settings.state.chmod(0o700)  # also when somebody else made it: nobody but root looks into containers
+        fd = os.open(settings.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        why = "that needs root" if isinstance(error, PermissionError) else (error.strerror or "").lower()
+        raise HostError(f"cannot use {settings.state}: {why}") from None
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

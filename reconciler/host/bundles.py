@@ -125,14 +125,14 @@ class ContainerBundles:
             raise HostError(f"cannot mount container {id[:12]}: {error.filename}: {error.strerror}") from error
 
     def remove(self, id: str) -> None:
-        """Unmount and delete everything of the container but its volumes."""
+        """Unmount and delete everything of the container but its volumes; its runs first, which would bring it back."""
         folder, hidden = self._folder(id), self._hidden(id)
+        for number in runs.of_container(self._settings.run / runs.FOLDER, id):
+            _delete(self._settings.run / runs.FOLDER / f"{id}-{number}")
         overlay.unmount(folder / "rootfs")
         with contextlib.suppress(FileNotFoundError):
             folder.rename(hidden)
         _delete(hidden)
-        for number in runs.of_container(self._settings.run / runs.FOLDER, id):
-            _delete(self._settings.run / runs.FOLDER / f"{id}-{number}")
 
     def rotate_log(self, id: str) -> None:
         """Start a new log file without losing a line; drop the oldest beyond the limit."""

@@ -7,15 +7,22 @@ the file is renamed under conmon, which goes on writing into it until it is told
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import time
 from pathlib import Path
 
 NAME = "container.log"
 _REOPEN = b"2 0 0\n"  # conmon src/ctrl.c: message 2 opens the log files again
+_REOPEN_TIME = 2.0  # seconds that it may take; it takes less than a millisecond
 
 
 def rotate(folder: Path, controls: Path, files: int) -> None:
-    """Start a new file in `folder` and keep `files` in all; `controls` is the live monitor's fifo. Raises OSError."""
+    """Start a new file in `folder` and keep `files` in all; `controls` is the live monitor's fifo. Raises OSError.
+
+    Returns when the new file is there: conmon replaces a file of that name, so asking twice would lose what is in it.
+    Without a newest file an earlier try was interrupted, and only asking is left to do.
+    """
     newest = folder / NAME
     if newest.exists():
         for number in range(files - 1, 0, -1):
@@ -24,16 +31,34 @@ def rotate(folder: Path, controls: Path, files: int) -> None:
                 younger.rename(folder / f"{NAME}.{number}")
         if files == 1:
             newest.unlink()
-    _tell(controls)
+    if _told(controls):
+        _await(newest)
 
 
-def _tell(controls: Path) -> None:
+def size(folder: Path) -> int:
+    """Bytes of the file that is being written: the newest, or the one after it when a rotation was interrupted."""
+    for name in (NAME, f"{NAME}.1"):
+        with contextlib.suppress(OSError):
+            return (folder / name).stat().st_size
+    return 0
+
+
+def _told(controls: Path) -> bool:
     """Without a reader there is no monitor, and the next one opens a new file by itself."""
     try:
         descriptor = os.open(controls, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        return
+        return False
     try:
         os.write(descriptor, _REOPEN)
     finally:
         os.close(descriptor)
+    return True
+
+
+def _await(newest: Path) -> None:
+    deadline = time.monotonic() + _REOPEN_TIME
+    while not newest.exists():
+        if time.monotonic() > deadline:
+            raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT), str(newest))
+        time.sleep(0.001)

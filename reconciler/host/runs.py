@@ -51,10 +51,10 @@ def write(folder: Path, run: Run) -> None:
 
 
 def read(folder: Path) -> Run | None:
-    """The run recorded in `folder`, None when there is none that can be used."""
+    """The run recorded in `folder`, None when there is none that can be used. Raises OSError when nobody can tell."""
     try:
         return parse((folder / "run.json").read_text())
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
 
 

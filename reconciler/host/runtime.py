@@ -151,7 +151,8 @@ class OciRuntime:
         with self._locks[id]:
             for _, seen in self.live(id):
                 _send(seen.init, signal.SIGKILL)
-                _await_end(seen.monitor, _KILL_TIMEOUT)
+                for process in (seen.init, seen.monitor):  # the monitor may be gone already
+                    _await_end(process, _KILL_TIMEOUT)
 
     def clean(self, id: str) -> None:
         """Delete the runtime's state and the cgroups of ended runs."""

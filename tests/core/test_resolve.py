@@ -18,8 +18,8 @@ from reconciler.core.document import (
     VolumeDeclaration,
 )
 from reconciler.core.expand import app_name, expand
-from reconciler.core.model import BindMount, Desired, Port, VolumeMount
-from reconciler.core.resolve import resolve
+from reconciler.core.model import BindMount, Dead, Desired, Observed, Port, SeenContainer, VolumeMount
+from reconciler.core.resolve import CERTAIN_AFTER, missing, resolve
 from reconciler.errors import Problem, SpecError
 
 NOBODY: frozenset[str] = frozenset()
@@ -311,3 +311,18 @@ def test_never_raises_and_every_spec_is_either_desired_or_held(
     }
     assert len({(port.protocol, port.published, port.host_ip) for *_, port in taken}) == len(taken)
     assert {container.network for container in desired.containers.values()} == set(desired.networks)
+
+
+SEEN = SeenContainer(
+    id="1", name="shop-web-1", app="shop", service="web", replica=1, spec="shop.yaml", revision="r", image="a",
+    image_digest="d", network=None, address="", stop_signal="SIGTERM", stop_grace_period=10.0, state=Dead(),
+    created_at=0.0,
+)  # fmt: skip
+
+
+def test_an_app_without_a_spec_is_certain_soon_also_when_the_clock_was_set_back() -> None:
+    seen = Observed(containers={"1": SEEN})
+    first = missing(Desired(), seen, Desired(), 1000.0)
+    assert first.vanished == {"shop": 1000.0 + CERTAIN_AFTER}
+    assert missing(Desired(), seen, first, 1000.1).vanished == first.vanished
+    assert missing(Desired(), seen, first, 10.0).vanished == {"shop": 10.0 + CERTAIN_AFTER}

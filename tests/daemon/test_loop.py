@@ -11,7 +11,7 @@ from reconciler.core.document import Document
 from reconciler.core.model import Exited, Observed, Running
 from reconciler.core.plan import Policy
 from reconciler.core.status import Host, Snapshot
-from reconciler.core.steps import Task
+from reconciler.core.steps import Plan, Task, Wait
 from reconciler.daemon.events import Events
 from reconciler.daemon.loop import Loop, Pool, Specs, Surroundings
 from reconciler.daemon.queue import Queue, Retries
@@ -268,6 +268,13 @@ def test_a_look_that_fails_is_tried_again_and_stops_nothing(machine: Machine, ca
     machine.loop.run()
     assert caplog.text.count("cannot look at the host: [Errno 24] Too many open files; trying again") == 3
     assert (machine.running, machine.events.current()) == (before, snapshot)
+
+
+def test_what_was_due_before_a_look_failed_does_not_keep_the_loop_awake(machine: Machine) -> None:
+    machine.loop.plan = Plan(waits=(Wait("container:a-b-1", "restarts soon", until=machine.host.now),))
+    machine.blind, machine.stop_after_blindness = 1, True
+    machine.loop.run()
+    assert machine.loop._timeout() > 0
 
 
 def test_a_look_that_fails_ends_a_run_that_is_to_end(machine: Machine) -> None:

@@ -46,6 +46,14 @@ def test_it_wakes_again_after_each_take(queue: Queue) -> None:
         assert queue.take() == {name}
 
 
+def test_a_signal_wakes_it_even_in_the_middle_of_taking(queue: Queue) -> None:
+    with queue._lock:  # a handler runs in the thread that holds it, and waits for nobody
+        queue.wake()
+    assert readable(queue)
+    assert queue.take() == frozenset()
+    assert not readable(queue)
+
+
 def test_no_name_is_lost_between_threads(queue: Queue) -> None:
     wanted = {f"{thread}-{number}" for thread in range(4) for number in range(500)}
 

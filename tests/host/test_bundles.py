@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from reconciler.core.model import Running, VolumeMount
 from reconciler.errors import HostError
-from reconciler.host import overlay
+from reconciler.host import logs, overlay, runs
 from reconciler.host.bundles import ContainerBundles
 from reconciler.host.populate import populate
 from reconciler.host.run import run
@@ -246,6 +247,31 @@ def test_rotation_loses_no_line_and_keeps_a_bounded_number_of_files(host: Host) 
     text = "".join(path.read_text() for path in files)
     assert joined(text).splitlines() == [*(f"line {number}" for number in range(3000)), "end"]
     assert len(files) > 1
+
+
+def test_a_rotation_ends_when_the_new_file_is_there(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_REOPEN_TIME", 0.05)
+    id = host.start(container("echo one; exec sleep 1000"))
+    host.wait_for_log(id, "one")
+    seen = runs.read(host.settings.run / "runs" / f"{id}-1")
+    assert seen is not None
+    os.kill(seen.monitor.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(HostError, match="timed out"):
+            host.bundles.rotate_log(id)
+    finally:
+        os.kill(seen.monitor.pid, signal.SIGCONT)
+
+
+def test_an_interrupted_rotation_is_seen_and_taken_up_again(host: Host) -> None:
+    id = host.start(container("echo one; exec sleep 1000"))
+    host.wait_for_log(id, "one")
+    folder = host.settings.containers / id / "log"
+    (folder / "container.log").rename(folder / "container.log.1")
+    assert host.see(id).log_bytes == (folder / "container.log.1").stat().st_size > 0
+    host.bundles.rotate_log(id)
+    assert sorted(path.name for path in folder.iterdir()) == ["container.log", "container.log.1"]
+    assert host.see(id).log_bytes == 0
 
 
 def test_old_files_are_dropped(host: Host) -> None:

@@ -51,6 +51,16 @@ def test_a_monitor_that_is_gone_is_noticed(host: Host) -> None:
     assert host.wait(id).code == UNKNOWN_EXIT
 
 
+def test_a_kill_without_a_monitor_is_over_when_it_returns(host: Host) -> None:
+    id = host.start(container())
+    seen = runs.read(host.settings.run / "runs" / f"{id}-1")
+    assert seen is not None
+    os.kill(seen.monitor.pid, signal.SIGKILL)
+    until(lambda: not runs.lives(seen.monitor))
+    host.runtime.kill(id)
+    assert not runs.lives(seen.init)
+
+
 def replace_monitored(state: object, monitored: bool) -> object:
     assert isinstance(state, Running)
     return replace(state, monitored=monitored)

@@ -120,7 +120,7 @@ class _Fetch:
         self._limits = limits
         self._sources = sources
         self._reference = reference
-        self._unpacker = Unpacker(reference, limits, limits.seconds)
+        self._unpacker = Unpacker(reference, limits)
         self._folders: list[Path] = []
 
     def run(self, image: Resolved, report: Report) -> list[str]:
@@ -199,7 +199,7 @@ class _Fetch:
 
     def _again(self, blob: Descriptor, diff: str) -> Extracted:
         """A layer that is here, but took its folders' owners from other layers than those of this image."""
-        with Unpacker(self._reference, self._limits, self._limits.seconds) as self._unpacker:
+        with Unpacker(self._reference, self._limits) as self._unpacker:
             return self._extract(blob, diff, "layer over other ones")
 
 

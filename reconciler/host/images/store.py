@@ -49,13 +49,13 @@ class ImageStore:
     def __init__(
         self,
         settings: Settings,
-        limits: Limits | None = None,
         sleep: Sleep = time.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._disk = Disk(settings.images)
-        self._layers = Layers(self._disk, Locks(), limits or layer_limits(settings.image_limits))
-        self._limits = settings.image_limits
+        self._allowed = settings.image_limits
+        self._limits = layer_limits(settings.image_limits)
+        self._layers = Layers(self._disk, Locks(), self._limits)
         logins = Credentials(auth_files(settings.registry_auth, Path.home()))
         self._access = Access(Transport(settings, sleep), Tokens(), logins)
         self._mirrors = settings.registry_mirrors
@@ -80,7 +80,7 @@ class ImageStore:
             asked = self._clock()
             sources = self._sources(reference)
             self._trust.admit(reference)
-            image = resolve(sources, self._platform(platform), reference, self._limits)
+            image = resolve(sources, self._platform(platform), reference, self._allowed)
             trust = self._trust.decide(reference, (image.named, image.digest))
             with self._gate.together():
                 names = self._layers.complete(sources, image, reference, report)
@@ -166,7 +166,7 @@ class ImageStore:
     def verify(self) -> Mapping[str, tuple[str, ...]]:
         """What is damaged: layer or document -> what is wrong with it, in a few sentences. Reads everything."""
         found: dict[str, tuple[str, ...]] = {}
-        with self._gate.together(), Unpacker("the store", Limits(), Limits().seconds) as child:
+        with self._gate.together(), Unpacker("the store", self._limits) as child:
             for name in self._disk.names("layers"):
                 if why := child.verify(self._disk.root / "layers" / name / "diff"):
                     found[name] = why
@@ -296,7 +296,12 @@ def on_disk(reference: str) -> Layout | DockerArchive:
 def layer_limits(limits: ImageLimits) -> Limits:
     """What of the settings is about layers."""
     return Limits(
-        entries=limits.entries, size=limits.unpacked, ratio=limits.ratio, depth=limits.depth, seconds=limits.seconds
+        entries=limits.entries,
+        size=limits.unpacked,
+        ratio=limits.ratio,
+        reserve=limits.reserve,
+        seconds=limits.seconds,
+        depth=limits.depth,
     )
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import email.utils
 import http.client
-import ipaddress
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -22,6 +22,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from reconciler.errors import HostError
 from reconciler.host.images.hosts import Trust
+from reconciler.host.images.route import connect, is_loopback, proxy_for
 from reconciler.settings import Settings
 
 ATTEMPTS = 5
@@ -128,15 +129,6 @@ def _place(parts: SplitResult) -> str:
     return f"{parts.hostname}{parts.path[:80]}"
 
 
-def is_loopback(host: str) -> bool:
-    """As Docker decides which registries may speak plain HTTP without being named."""
-    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    try:
-        return name == "localhost" or ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 class Transport:
     """Connections of one daemon to all registries. Safe for threads."""
 
@@ -145,12 +137,12 @@ class Transport:
         self._insecure = frozenset(settings.insecure_registries)
         self._verified = ssl.create_default_context()
         if settings.registry_ca is not None:
-            self._verified.load_verify_locations(settings.registry_ca)
+            _authority(self._verified, settings.registry_ca)
         self._unverified = ssl.create_default_context()
         self._unverified.check_hostname = False
         self._unverified.verify_mode = ssl.CERT_NONE
         self._trusts: dict[str, ssl.SSLContext] = {}
-        self._clients: dict[ssl.SSLContext, httpx2.Client] = {}
+        self._clients: dict[tuple[ssl.SSLContext, str], httpx2.Client] = {}
         self._bases: dict[str, str] = {}
 
     def base(self, host: str) -> str:
@@ -185,7 +177,7 @@ class Transport:
         context = ssl.create_default_context()
         try:
             for path in trust.authorities:
-                context.load_verify_locations(path)
+                _authority(context, path)
             if trust.client:
                 context.load_cert_chain(*trust.client)
         except (OSError, ssl.SSLError) as error:
@@ -229,8 +221,8 @@ class Transport:
         method: str = "GET",
     ) -> Answer:
         parts = urlsplit(url)
-        context = self._context(parts)
-        client = self._clients.get(context) or self._clients.setdefault(context, _client(context))
+        way = (self._context(parts), proxy_for(parts))
+        client = self._clients.get(way) or self._clients.setdefault(way, _client(*way))
         try:
             with client.stream(method, url, headers=dict(headers), data=form) as response:
                 most = limit if response.status_code < 300 else ERROR_LIMIT
@@ -247,10 +239,9 @@ class Transport:
 
     def _open(self, url: str, headers: Mapping[str, str]) -> Answer:
         parts = urlsplit(url)
-        connection = self._connection(parts)
-        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        connection, path, more = connect(parts, self._context(parts), READ_TIMEOUT)
         try:
-            connection.request("GET", path, headers={"Accept-Encoding": "identity", **headers})
+            connection.request("GET", path, headers={"Accept-Encoding": "identity", **headers, **more})
             response = connection.getresponse()
             body = b"" if response.status < 300 else response.read(ERROR_LIMIT)
         except (OSError, http.client.HTTPException) as error:
@@ -258,13 +249,6 @@ class Transport:
             raise TryAgainError(f"cannot ask {_place(parts)}: {_reason(error)}") from error
         names = {name.lower(): value for name, value in response.getheaders()}
         return Answer(url, response.status, names, body, response, connection.close)
-
-    def _connection(self, parts: SplitResult) -> http.client.HTTPConnection:
-        assert parts.hostname is not None
-        if parts.scheme == "http":
-            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=READ_TIMEOUT)
-        context = self._context(parts)
-        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=READ_TIMEOUT, context=context)
 
     def _follow(self, url: str, headers: Mapping[str, str], send: Callable[[str, Mapping[str, str]], Answer]) -> Answer:
         for _ in range(REDIRECTS + 1):
@@ -276,11 +260,20 @@ class Transport:
         raise HostError(f"cannot follow the redirects of {_place(urlsplit(url))}: there are more than {REDIRECTS}")
 
 
-def _client(context: ssl.SSLContext) -> httpx2.Client:
+def _authority(context: ssl.SSLContext, path: Path) -> None:
+    try:
+        context.load_verify_locations(path)
+    except OSError as error:
+        raise HostError(f"cannot read the certificates in {path}: {error.strerror or error}") from None
+
+
+def _client(context: ssl.SSLContext, proxy: str) -> httpx2.Client:
     timeout = httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
     headers = {"Accept-Encoding": "identity", "User-Agent": "reconciler"}
-    return httpx2.Client(verify=context, timeout=timeout, headers=headers, cookies=no_cookies)
+    return httpx2.Client(
+        verify=context, timeout=timeout, headers=headers, cookies=no_cookies, proxy=proxy or None, trust_env=False
+    )
 
 
 def _read(pieces: Iterable[bytes], limit: int, *, strict: bool) -> bytes:

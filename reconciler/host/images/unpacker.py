@@ -42,10 +42,9 @@ class Unpacked:
 class Unpacker:
     """A child that unpacks. Use as a context; `unpack` may be called from several threads at once."""
 
-    def __init__(self, reference: str, limits: Limits, seconds: float) -> None:
+    def __init__(self, reference: str, limits: Limits) -> None:
         self._reference = reference
         self._limits = limits
-        self._seconds = seconds
         self._failure: HostError | None = None
 
     def __enter__(self) -> Self:
@@ -62,7 +61,7 @@ class Unpacker:
         argv = [sys.executable, "-s", "-S", "-m", "reconciler.host.images.unpack", str(theirs.fileno())]
         env = {"PYTHONPATH": os.pathsep.join(str(Path(entry or ".").absolute()) for entry in sys.path)}
         try:
-            run(argv, env=env, timeout=self._seconds, pass_fds=(theirs.fileno(),))
+            run(argv, env=env, timeout=self._limits.seconds, pass_fds=(theirs.fileno(),))
         except HostError as error:
             self._failure = error
         finally:

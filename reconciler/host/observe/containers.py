@@ -57,8 +57,8 @@ class ContainerReader:
 
     def look(self, ids: frozenset[str] | None = None) -> Mapping[str, SeenContainer]:
         """All containers by id; only those in `ids`, and new ones, are read again, or all when it is None."""
-        present = _names(self._settings.containers)
         numbers = _runs(self._settings.run / runs.FOLDER)
+        present = _names(self._settings.containers) | numbers.keys()
         for gone in self._bundles.keys() - present:
             self._forget(gone)
         again = [id for id in present if ids is None or id in ids or id not in self._seen]
@@ -91,7 +91,7 @@ class ContainerReader:
         """What changes when a container does: its record, its run's folder and state, its log."""
         return (
             _mark(f"{self._roots}/{id}/config.json"),
-            _mark(f"{self._roots}/{id}/log/{logs.NAME}"),
+            _mark(f"{self._roots}/{id}/log/{logs.NAME}") or _mark(f"{self._roots}/{id}/log/{logs.NAME}.1"),
             *((_mark(f"{self._runs}/{run}"), _mark(f"{self._states}/{run}")) if run else (None, None)),
         )
 
@@ -108,26 +108,27 @@ class ContainerReader:
 
     def _read(self, id: str, numbers: list[int], mounted: frozenset[str]) -> SeenContainer:
         folder = self._settings.containers / id
-        bundle = self._bundle(id, folder)
-        if bundle.record is None:
-            return _damaged(id, bundle.damaged)
         names = [f"{id}-{number}" for number in numbers]
-        watched = self._watch(id, names[-1] if names else "")
+        newest = names[-1] if names else ""
+        bundle = self._bundle(id, folder, newest)
+        watched = self._watch(id, newest)
         state = self._state(watched) if watched else Dead()
         counts = (watched.run.restarts, watched.run.failures) if watched else _counts(folder)
-        seen = seen_container(bundle.record, state)
+        whole = bundle.record is not None and isinstance(state, Running)  # it needs its record for the next start only
         return replace(
-            seen,
+            seen_container(bundle.record, state) if bundle.record else replace(_damaged(id), state=state),
+            damaged="" if whole else bundle.damaged,
             command=bundle.command,
             mounted=f"{self._roots}/{id}/rootfs" in mounted,
             connected=f"{self._pins}/{id}" in mounted,
             restarts=counts[0],
             failures=counts[1],
             leftovers=self._leftovers(names, watched, state),
-            log_bytes=_size(folder / "log" / logs.NAME),
+            log_bytes=logs.size(folder / "log"),
         )
 
-    def _bundle(self, id: str, folder: Path) -> _Bundle:
+    def _bundle(self, id: str, folder: Path, run: str) -> _Bundle:
+        """The record, from its newest run when it was lost or damaged itself: what runs must be known and stoppable."""
         path = folder / "config.json"
         try:
             seen = path.stat()
@@ -136,7 +137,8 @@ class ContainerReader:
             if known is None or known.stamp != stamp:
                 known = _Bundle(stamp, *parse_bundle(path.read_text(), id), "")
         except (OSError, ValueError, KeyError, TypeError) as error:
-            known = _Bundle((0, 0), None, (), f"cannot read {path}: {_why(error)}")
+            copy = self._settings.run / runs.FOLDER / run / "config.json"
+            known = _Bundle((0, 0), *_copied(copy, id), f"cannot read {path}: {_why(error)}")
         self._bundles[id] = known
         return known
 
@@ -254,7 +256,7 @@ def seen_container(record: Record, state: State) -> SeenContainer:
     )
 
 
-def _damaged(id: str, why: str) -> SeenContainer:
+def _damaged(id: str) -> SeenContainer:
     return SeenContainer(
         id=id,
         name=id[:12],
@@ -271,8 +273,15 @@ def _damaged(id: str, why: str) -> SeenContainer:
         stop_grace_period=10.0,
         state=Dead(),
         created_at=0.0,
-        damaged=why,
     )
+
+
+def _copied(path: Path, id: str) -> tuple[Record | None, tuple[str, ...]]:
+    """Record and command from a run's own config.json, None when there is none that can be used."""
+    try:
+        return parse_bundle(path.read_text(), id)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None, ()
 
 
 # --- asking ------------------------------------------------------------------------------------------------------
@@ -335,13 +344,6 @@ def _modified(path: Path) -> float | None:
         return path.stat().st_mtime
     except OSError:
         return None
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def _why(error: Exception) -> str:

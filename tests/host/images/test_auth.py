@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from reconciler.errors import HostError
 from reconciler.host.images.auth import Challenge, Tokens, parse_challenges, parse_token, token_request
-from reconciler.host.images.transport import is_loopback, parse_retry_after, redirected
+from reconciler.host.images.route import is_loopback
+from reconciler.host.images.transport import parse_retry_after, redirected
 
 
 @pytest.mark.parametrize(

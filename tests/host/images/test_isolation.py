@@ -112,7 +112,7 @@ def after_chroot(trace: Path) -> list[str]:
 
 def test_it_has_left_the_host(tmp_path: Path) -> None:
     """Namespaces, root, capabilities and environment of a process that is unpacking."""
-    with Unpacker("test", Limits(), 60) as unpacker, paused(unpacker, tmp_path) as pid:
+    with Unpacker("test", Limits()) as unpacker, paused(unpacker, tmp_path) as pid:
         for kind in ("mnt", "net", "ipc", "uts", "pid"):
             assert os.readlink(f"/proc/{pid}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}"), kind
         assert Path(os.readlink(f"/proc/{pid}/root")) == tmp_path / "layer"
@@ -171,7 +171,7 @@ class paused:  # noqa: N801 (reads as a word)
 
 def test_one_that_is_killed_fails_its_own_layer_only(tmp_path: Path) -> None:
     """X-04."""
-    with Unpacker("app", Limits(), 60) as unpacker:
+    with Unpacker("app", Limits()) as unpacker:
         pause = paused(unpacker, tmp_path)
         with pause as pid:
             os.kill(pid, signal.SIGKILL)
@@ -184,7 +184,7 @@ def test_one_that_is_killed_fails_its_own_layer_only(tmp_path: Path) -> None:
 
 def test_one_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     """X-04: a hung one."""
-    with Unpacker("app", Limits(), 1.0) as unpacker:
+    with Unpacker("app", Limits(seconds=1.0)) as unpacker:
         pause = paused(unpacker, tmp_path)
         with pause as pid:
             os.kill(pid, signal.SIGSTOP)
@@ -194,7 +194,7 @@ def test_one_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 
 def test_memory_has_a_limit(tmp_path: Path) -> None:
     """X-04, T-7: the child cannot grow beyond its limit, and the bomb is refused before the disk is full."""
-    frame = Frame(tmp_path / "frame", Unpacker("app", Limits(size=32 << 20), 60))
+    frame = Frame(tmp_path / "frame", Unpacker("app", Limits(size=32 << 20)))
     frame.prepare()
     with frame.unpacker:
         assert "more than 33554432 bytes" in frame.refusal(packed(tar(Member("z", bytes(64 << 20)))))
@@ -202,7 +202,7 @@ def test_memory_has_a_limit(tmp_path: Path) -> None:
 
 def test_a_child_that_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
-    unpacker = Unpacker("app", Limits(), 5)
+    unpacker = Unpacker("app", Limits())
     with unpacker:
         unpacker._thread.join(20)
         blob = tar()

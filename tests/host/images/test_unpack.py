@@ -43,9 +43,7 @@ X = b"x"
 
 @pytest.fixture(scope="module")
 def unpacker() -> Iterator[Unpacker]:
-    with Unpacker(
-        "test", Limits(entries=3000, implied=1000, size=64 << 20, ratio=100, ratio_from=8 << 20), 100
-    ) as made:
+    with Unpacker("test", Limits(entries=3000, implied=1000, size=64 << 20, ratio=100, ratio_from=8 << 20)) as made:
         yield made
 
 
