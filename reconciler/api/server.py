@@ -1,31 +1,32 @@
 """The read-only status socket: bound, owned and served in a thread of its own.
 
 `serve` is what the daemon calls. The thread runs an event loop that reads published snapshots only, so that no
-reader can slow convergence. What is answered stands in `app`, what a connection may do in `connection`.
+reader can slow convergence. Until the first client comes it only waits, and loads nothing. What is answered stands in
+`app`, what a connection may do in `connection`, and uvicorn is in `http`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import grp
 import os
+import select
 import socket
 import stat
 import threading
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import uvicorn
-
-from reconciler.api.app import application
-from reconciler.api.connection import HEADER_SIZE, REQUEST_TIME, Connection
-from reconciler.api.stream import Doorbell
 from reconciler.core.status import Feed
 from reconciler.errors import HostError
 from reconciler.settings import Settings
 
-STOP_TIME = 5.0  # seconds until open connections are given up
+if TYPE_CHECKING:
+    from reconciler.api.http import Http
+
+STOP_TIME = 7.0  # seconds until the thread is given up; its connections are before
 
 
 def serve(feed: Feed, settings: Settings) -> Server:
@@ -37,22 +38,18 @@ class Server:
     """The socket and its thread. `start` and `stop` are called once each, from the daemon's thread."""
 
     def __init__(self, feed: Feed, settings: Settings) -> None:
+        self._feed = feed
+        self._settings = settings
         self._path = settings.socket
-        self._group = settings.socket_group
-        self._doorbell = Doorbell(feed)
-        config = uvicorn.Config(
-            application(feed, settings, self._doorbell),
-            http=Connection, ws="none", lifespan="off", loop="asyncio", log_config=None, log_level="critical",
-            access_log=False, server_header=False, date_header=False, proxy_headers=False, backlog=128,
-            timeout_keep_alive=int(REQUEST_TIME) * 2, h11_max_incomplete_event_size=HEADER_SIZE,
-        )  # fmt: skip
-        self._uvicorn = _Uvicorn(config)
+        self._http: Http | None = None  # from the first client on
+        self._stopping = threading.Event()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread: threading.Thread | None = None
         self._inode = 0
 
     def start(self) -> None:
         """Bind and answer. Raises HostError when something else answers at the path, or it cannot be bound."""
-        listener = listen(self._path, self._group)
+        listener = listen(self._path, self._settings.socket_group)
         self._inode = self._path.stat().st_ino
         self._thread = threading.Thread(target=self._run, args=(listener,), name="api", daemon=True)
         self._thread.start()
@@ -61,47 +58,29 @@ class Server:
         """Finish what is being answered, end all streams and take the socket away. Repeatable."""
         if self._thread is None:
             return
-        self._doorbell.close()
-        self._uvicorn.stop()
-        self._thread.join(STOP_TIME + 2)
+        self._stopping.set()
+        os.eventfd_write(self._wake, 1)
+        if self._http is not None:
+            self._http.stop()
+        self._thread.join(STOP_TIME)
         self._thread = None
+        os.close(self._wake)
         with contextlib.suppress(OSError):
             if self._path.stat().st_ino == self._inode:
                 self._path.unlink()
 
     def _run(self, listener: socket.socket) -> None:
-        asyncio.run(self._uvicorn.serve(sockets=[listener]))
-
-
-class _Uvicorn(uvicorn.Server):
-    """uvicorn without its clock: it wakes ten times a second to see whether it shall stop; this one is told."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._stopping = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._end = asyncio.Event()
-
-    async def main_loop(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        if not self._stopping.is_set():
-            await self._end.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  closed by asyncio
-        for server in self.servers:
-            server.close()
-        for connection in tuple(self.server_state.connections):
-            connection.shutdown()
-        if self.server_state.tasks:
-            _, late = await asyncio.wait(tuple(self.server_state.tasks), timeout=STOP_TIME)
-            for task in late:
-                task.cancel()
-
-    def stop(self) -> None:
-        """Let `serve` return. May be called from any thread."""
-        self._stopping.set()
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._end.set)
+        with listener:
+            poll = select.poll()
+            for descriptor in (listener.fileno(), self._wake):
+                poll.register(descriptor, select.POLLIN)
+            poll.poll()
+            if self._stopping.is_set():
+                return
+            # A quarter of the daemon's memory would be that of a server which nobody may ever ask.
+            self._http = import_module("reconciler.api.http").serving(self._feed, self._settings)
+            if not self._stopping.is_set():
+                self._http.answer(listener)
 
 
 def listen(path: Path, group: str) -> socket.socket:

@@ -139,9 +139,9 @@ class Loop:
                 log.warning(
                     "cannot look at the host: %s; trying again", error, exc_info=log.isEnabledFor(logging.DEBUG)
                 )
-                self.plan = Plan()  # what was due may be long past, and would leave no time to wait
-                self._full_look_at = min(self._full_look_at, self.around.clock() + LOOK_AGAIN)
-            names = self._wait()
+                names = self._pause()
+            else:
+                names = self._wait()
 
     @property
     def busy(self) -> bool:
@@ -238,6 +238,14 @@ class Loop:
             self._full_look_at = now + self.around.resync
             names.add(EVERYTHING)
         return frozenset(names)
+
+    def _pause(self) -> frozenset[str]:
+        """Wait a moment, or until a task or a signal rings: what else rings may go on until a look has seen why."""
+        bell = select.poll()
+        bell.register(self.around.queue.fd, select.POLLIN)
+        bell.poll(LOOK_AGAIN * 1000)
+        self.around.queue.take()
+        return frozenset({EVERYTHING})
 
     def _timeout(self) -> float:
         times = (self.plan.look_again_at, *(wait.until for wait in self.plan.waits))

@@ -107,7 +107,9 @@ class Cgroups:
         if self.driver == "systemd":
             self._stop_slices()
         for monitors in self._monitors(every=True):
-            for folder in (monitors, monitors.parent):
+            ours = monitors.parent
+            left = [path for path in ours.glob("*") if path.is_dir()]  # also of runs whose record a reboot took
+            for folder in (*left, ours):
                 with contextlib.suppress(OSError):
                     folder.rmdir()
 

@@ -1,8 +1,10 @@
 """Our one nftables table: the port Firewall, and the question whether it is still what we put there.
 
-`nft` replaces the table in one transaction. What it replaced it with is remembered below `settings.run`: the digest
-of the text, and the kernel's fingerprint of the table. A look is one netlink message while no ruleset of the host
-changed; when one did, as other programs have tables too, it compares the fingerprint. No look starts a process.
+`nft` replaces the table in one transaction; where only elements of its sets differ, the daemon changes those itself, in
+one transaction too, which the kernel refuses when anybody has changed a rule meanwhile. What is in force is
+remembered below `settings.run`: the digest of the text, and the kernel's fingerprint of the table. A look is one
+netlink message while no ruleset of the host changed; when one did, as other programs have tables too, it compares
+the fingerprint. No look starts a process.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from dataclasses import asdict, dataclass
 from reconciler.core.model import digest
 from reconciler.core.ruleset import Target, datagrams, table_name
 from reconciler.host.conntrack import forget_port, forget_replica
-from reconciler.host.netlink import NETFILTER, Netlink, saying
-from reconciler.host.nftables import fingerprint, generation
+from reconciler.host.elements import difference
+from reconciler.host.netlink import NETFILTER, Message, Netlink, saying
+from reconciler.host.nftables import fingerprint, generation, transact
 from reconciler.host.run import run
 from reconciler.settings import Settings
 
@@ -38,6 +41,7 @@ class Nftables:
         self._lock = threading.Lock()
         self._applied = self._remembered()
         self._generation = -1  # at which the table was last seen to be as applied; not of before a reboot
+        self._text = ""  # in force, if nobody has changed it since; not of an earlier daemon
         self._datagrams: Mapping[int, frozenset[Target]] = {}
 
     def apply(self, text: str) -> None:
@@ -46,14 +50,24 @@ class Nftables:
         When somebody else changes rules in the same moment it is not recorded as applied: then nobody can say
         whose table it is, and the next look leads to another try.
         """
+        changes, trusted = self._difference(text), self._generation
+        self._text = ""
         self._remember(_Applied())
         with saying("apply the ruleset"), Netlink(NETFILTER) as kernel:
             before = generation(kernel)
-            run(["nft", "-f", "-"], input=text)
+            if not (changes and _transacted(kernel, changes, trusted)):
+                run(["nft", "-f", "-"], input=text)
+            self._text = text
             table, now = fingerprint(kernel, self._table), generation(kernel)
             if now == before + 1:
                 self._remember(_Applied(digest(text), table), now)
             self._forget_flows(kernel, datagrams(text))
+
+    def _difference(self, text: str) -> tuple[Message, ...] | None:
+        """The few elements that differ from a table that is as it was left here."""
+        if not self._text or self.look() != digest(self._text):
+            return None
+        return difference(self._table, self._text, text)
 
     def _forget_flows(self, kernel: Netlink, published: Mapping[int, frozenset[Target]]) -> None:
         """UDP flows to replicas that are gone, and to ports that nobody answered before."""
@@ -65,6 +79,7 @@ class Nftables:
 
     def remove(self) -> None:
         """Delete the table; well if it is gone already."""
+        self._text = ""
         self._remember(_Applied())
         run(["nft", "-f", "-"], input=f"table inet {self._table}\ndelete table inet {self._table}\n")
 
@@ -100,3 +115,11 @@ class Nftables:
             part.replace(self._record)
         with self._lock:
             self._applied, self._generation = applied, generation
+
+
+def _transacted(kernel: Netlink, changes: tuple[Message, ...], generation: int) -> bool:
+    try:
+        transact(kernel, changes, generation)
+    except OSError:  # whatever it is, the whole table puts it right
+        return False
+    return True

@@ -148,6 +148,17 @@ class Netlink:
                     first = sequence + 1
         _raise(refusal)
 
+    def transact(self, messages: tuple[Message, ...]) -> None:
+        """Send a batch, whose first and last message frame those that ask for answers; raises the first refusal."""
+        begin = self._sequence + 1
+        self._send(messages)
+        refusal, answered = 0, False
+        while not answered:
+            for sequence, answer in decode(self._socket.recv(_LARGE)):
+                refusal = refusal or _code(answer)
+                answered = answered or sequence >= self._sequence - 1 or (sequence == begin and bool(refusal))
+        _raise(refusal)
+
     def ask(self, message: Message) -> bytes:
         """The body of the one answer to a question that is no dump."""
         self._send((message,))

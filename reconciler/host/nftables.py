@@ -1,7 +1,7 @@
-"""What nftables holds, asked of the kernel directly: the generation, and a fingerprint of one table.
+"""What nftables holds, asked of the kernel directly: the generation, and a fingerprint of one table; batches.
 
-Read only; rules are written by `nft` (see `firewall`). The fingerprint is made of the kernel's own form of the
-table, not of nft's output, which costs a process and differs from version to version.
+Rules are written by `nft`, single elements of sets also here (see `firewall`). The fingerprint is made of the
+kernel's own form of the table, not of nft's output, which costs a process and differs from version to version.
 Numbers are those of <linux/netfilter/nf_tables.h>.
 """
 
@@ -10,12 +10,15 @@ from __future__ import annotations
 import struct
 from hashlib import sha256
 
-from reconciler.host.netlink import Message, Netlink, attributes, string, text, values
+from reconciler.host.netlink import Message, Netlink, attribute, attributes, string, text, values
 
-_SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
-_GETTABLE, _GETCHAIN, _GETRULE, _GETSET, _GETSETELEM, _GETGEN = (_SUBSYSTEM | kind for kind in (1, 4, 7, 10, 13, 16))
+SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
+_GETTABLE, _GETCHAIN, _GETRULE, _GETSET, _GETSETELEM, _GETGEN = (SUBSYSTEM | kind for kind in (1, 4, 7, 10, 13, 16))
 _INET = 1  # NFPROTO_INET
 _HEADER = struct.Struct(">BBH")  # family, version, resource
+INET_HEADER = _HEADER.pack(_INET, 0, 0)
+_BATCH_BEGIN, _BATCH_END = 16, 17  # NFNL_MSG_BATCH_…
+_BATCH_GENERATION = 1  # NFNL_BATCH_GENID
 _TABLE, _NAME = 1, 2  # the first two attributes of chains and sets; elements name their set by the second too
 _ELEMENTS = 3
 _GENERATION = 1
@@ -27,12 +30,19 @@ def generation(netlink: Netlink) -> int:
     return int.from_bytes(attributes(answer, _HEADER.size)[_GENERATION], "big")
 
 
+def transact(netlink: Netlink, changes: tuple[Message, ...], generation: int) -> None:
+    """Make all `changes`, which ask for answers, or none. Raises OSError, ERESTART when `generation` has passed."""
+    batch = _HEADER.pack(0, 0, SUBSYSTEM >> 8)
+    begin = Message(_BATCH_BEGIN, 0, batch + attribute(_BATCH_GENERATION, struct.pack(">I", generation)))
+    netlink.transact((begin, *changes, Message(_BATCH_END, 0, batch)))
+
+
 def fingerprint(netlink: Netlink, table: str) -> str:
     """SHA-256 of the table `inet <table>` with all it contains, "" when there is none.
 
     Handles, which number rules in the order of their making, are part of it.
     """
-    family = _HEADER.pack(_INET, 0, 0)
+    family = INET_HEADER
     named = text(_TABLE, table)
     if not _of(table, netlink.dump(_GETTABLE, family)):
         return ""

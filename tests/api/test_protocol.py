@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from uvicorn.server import ServerState
 
 from reconciler.api import connection as limits
 from reconciler.core.status import Event
@@ -223,8 +224,8 @@ def test_who_does_not_read_is_cut_off_and_costs_nobody_else(api: Api, monkeypatc
         lazy.sendall(b"GET /v1/events?follow=%d HTTP/1.1\r\nHost: x\r\n\r\n" % follow)
         lazy.recv(1)
         assert api.client().ask("/_ping").status == 200
-        until(lambda: not api.server._uvicorn.server_state.tasks)
-        until(lambda: len(api.server._uvicorn.server_state.connections) <= 1)
+        until(lambda: not _state(api).tasks)
+        until(lambda: len(_state(api).connections) <= 1)
     until(lambda: api.feed.rings == [])
 
 
@@ -234,7 +235,7 @@ def test_readers_that_go_leave_nothing_behind(api: Api) -> None:
             connection.sendall(b"GET /v1/events?follow=1 HTTP/1.1\r\nHost: x\r\n\r\n")
             connection.recv(1)
     until(lambda: api.feed.rings == [])
-    until(lambda: not api.server._uvicorn.server_state.connections)
+    until(lambda: not _state(api).connections)
 
 
 def test_an_answer_that_fails_is_a_sentence_and_no_traceback(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
@@ -243,3 +244,9 @@ def test_an_answer_that_fails_is_a_sentence_and_no_traceback(api: Api, capfd: py
     assert response.status == 500
     assert "mistake" in json.loads(response.read())["message"]
     assert "Traceback" not in capfd.readouterr().err
+
+
+def _state(api: Api) -> ServerState:
+    http = api.server._http
+    assert http
+    return http.server_state

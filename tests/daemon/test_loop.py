@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from threading import Event, current_thread, main_thread
 
 import pytest
 
 from reconciler.core.document import Document
 from reconciler.core.model import Exited, Observed, Running
+from reconciler.core.names import LINKS
 from reconciler.core.plan import Policy
 from reconciler.core.status import Host, Snapshot
 from reconciler.core.steps import Plan, Task, Wait
 from reconciler.daemon.events import Events
-from reconciler.daemon.loop import Loop, Pool, Specs, Surroundings
+from reconciler.daemon.loop import LOOK_AGAIN, Loop, Pool, Specs, Surroundings
 from reconciler.daemon.queue import Queue, Retries
 from reconciler.daemon.workers import Workers
 from reconciler.errors import SpecError
@@ -270,11 +274,17 @@ def test_a_look_that_fails_is_tried_again_and_stops_nothing(machine: Machine, ca
     assert (machine.running, machine.events.current()) == (before, snapshot)
 
 
-def test_what_was_due_before_a_look_failed_does_not_keep_the_loop_awake(machine: Machine) -> None:
+def test_a_bell_that_goes_on_does_not_make_a_failing_look_spin(machine: Machine) -> None:
+    """As the descriptor of a monitor that has ended does, until a look has seen its end."""
+    reader, writer = os.pipe()
+    os.close(writer)
+    machine.loop = Loop(replace(machine.loop.around, doorbells={reader: lambda: LINKS}))
     machine.loop.plan = Plan(waits=(Wait("container:a-b-1", "restarts soon", until=machine.host.now),))
-    machine.blind, machine.stop_after_blindness = 1, True
+    machine.blind, machine.stop_after_blindness = 2, True
+    begun = time.monotonic()
     machine.loop.run()
-    assert machine.loop._timeout() > 0
+    os.close(reader)
+    assert time.monotonic() - begun >= LOOK_AGAIN
 
 
 def test_a_look_that_fails_ends_a_run_that_is_to_end(machine: Machine) -> None:

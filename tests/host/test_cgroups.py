@@ -89,13 +89,14 @@ def test_monitors_are_moved_away(tmp_path: Path) -> None:
 
 
 def test_empty_groups_are_removed_and_others_are_not(tmp_path: Path) -> None:
-    for name in ("pids/ours/monitors", "memory/ours/monitors", "memory/ours/c-1", "pids/theirs"):
+    for name in ("pids/ours/monitors", "memory/ours/monitors", "memory/ours/c-1/used", "pids/ours/c-2", "pids/theirs"):
         (tmp_path / name).mkdir(parents=True)
     detect("ours", root=tmp_path).remove()
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
         "memory",
         "memory/ours",
         "memory/ours/c-1",
+        "memory/ours/c-1/used",
         "pids",
         "pids/theirs",
     ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -117,6 +119,46 @@ def test_a_damaged_record_is_said_and_harms_no_other(host: Host, damage: str) ->
     assert "No such file" in host.see(bad).damaged
     host.bundles.remove(bad)
     assert [*host.reader.look(None)] == [good]
+
+
+@pytest.mark.parametrize("lost", ["config.json", ""])
+def test_what_runs_is_known_without_its_record_and_can_be_stopped(host: Host, lost: str) -> None:
+    id = host.start(container())
+    run(["umount", "-l", str(host.settings.containers / id / "rootfs")])
+    gone = host.settings.containers / id / lost
+    gone.unlink() if lost else shutil.rmtree(gone)
+    fresh = ContainerReader(host.settings, host.cgroups)
+    seen = fresh.look(None)[id]
+    fresh.close()
+    assert (seen.name, seen.app, seen.damaged) == ("app-web-1", "app", "")
+    assert isinstance(seen.state, Running)
+    host.runtime.kill(id)
+    ended = host.see(id)
+    assert isinstance(ended.state, Exited)
+    assert "No such file" in ended.damaged
+    host.runtime.clean(id)
+    host.bundles.remove(id)
+    assert id not in host.reader.look(None)
+
+
+def test_what_runs_without_any_record_can_still_be_stopped(host: Host) -> None:
+    id = host.start(container())
+    for path in (host.settings.containers / id, host.settings.run / "runs" / f"{id}-1"):
+        (path / "config.json").write_text("{")
+    seen = host.see(id)
+    assert seen.damaged
+    assert isinstance(seen.state, Running)
+
+
+def test_a_run_that_cannot_be_read_is_no_absence(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = host.start(container())
+
+    def full(path: Path) -> str:
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    monkeypatch.setattr(Path, "read_text", full)
+    with pytest.raises(OSError, match="Too many"):
+        runs.read(host.settings.run / "runs" / f"{id}-1")
 
 
 def test_only_what_is_named_is_read_again(host: Host) -> None:

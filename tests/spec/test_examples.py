@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from reconciler.core.document import Document
 from reconciler.core.model import Desired
 from reconciler.core.resolve import resolve
 from reconciler.sources.specs import Specs
+from reconciler.spec.parse import parse
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,3 +47,14 @@ def test_demo_specs_need_only_the_demo_image() -> None:
     port = found.containers["hello-web-1"].ports[0]
     assert (port.host_ip, port.published) == ("127.0.0.1", 8080)
     assert dict(found.containers["clock-clock-1"].environment) == {"GREETING": "Good day,", "PAUSE": "5"}
+
+
+def test_specs_in_the_readme_are_right() -> None:
+    def nothing(name: str) -> bytes:
+        raise FileNotFoundError(name)
+
+    blocks = re.findall(r"^```(toml|yaml)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    found = {text.split()[1]: parse(f"spec.{kind}", text.encode(), nothing) for kind, text in blocks}
+    assert sorted(found) == ["cache.yaml", "shop.toml"]
+    assert not any(document.warnings for document in found.values())
+    assert found["shop.toml"].services[0].environment == (("REGION", "eu"),)

@@ -14,10 +14,13 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler.core.model import SeenImage, image_key
-from reconciler.core.reference import is_local, layout, parse
+from reconciler.core.reference import Reference, is_local, layout, parse
 from reconciler.errors import HostError
 from reconciler.host.images.auth import Tokens
 from reconciler.host.images.collect import Collected, Needed, collect
@@ -27,18 +30,19 @@ from reconciler.host.images.disk import Disk
 from reconciler.host.images.docker_archive import DockerArchive
 from reconciler.host.images.documents import Platform, digest_of, host_platform
 from reconciler.host.images.files import Archive, Folder
-from reconciler.host.images.hosts import endpoints
+from reconciler.host.images.hosts import Endpoint, endpoints
 from reconciler.host.images.layers import Gate, Layers, Locks
 from reconciler.host.images.layout import Layout
 from reconciler.host.images.names import Named, read_named
 from reconciler.host.images.overlay import Limits
-from reconciler.host.images.registry import Access, Registry
 from reconciler.host.images.resolve import Resolved, Source, manifest_digest, resolve
-from reconciler.host.images.transport import Sleep, Transport
 from reconciler.host.images.trust import Trust
 from reconciler.host.images.unpacker import Unpacker
 from reconciler.ports import Report
 from reconciler.settings import ImageLimits, Settings
+
+if TYPE_CHECKING:
+    from reconciler.host.images.registry import Registry
 
 _COLLECTED = "collected"  # written when unused images were thrown away
 
@@ -49,7 +53,7 @@ class ImageStore:
     def __init__(
         self,
         settings: Settings,
-        sleep: Sleep = time.sleep,
+        sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._disk = Disk(settings.images)
@@ -57,7 +61,7 @@ class ImageStore:
         self._limits = layer_limits(settings.image_limits)
         self._layers = Layers(self._disk, Locks(), self._limits)
         logins = Credentials(auth_files(settings.registry_auth, Path.home()))
-        self._access = Access(Transport(settings, sleep), Tokens(), logins)
+        self._registry = cache(lambda: _registries(settings, logins, sleep))
         self._mirrors = settings.registry_mirrors
         self._hosts = settings.registry_hosts
         self._host = host_platform(os.uname().machine)
@@ -115,7 +119,7 @@ class ImageStore:
 
     def current_digest(self, reference: str) -> str:
         """What the tag `reference` names in its registry now. Raises HostError."""
-        places = [source for source in self._sources(reference) if isinstance(source, Registry)]
+        places = self._registries(reference)
         for place in places[:-1]:
             with suppress(HostError):
                 return place.current_digest()
@@ -190,13 +194,13 @@ class ImageStore:
     def _sources(self, reference: str) -> Sequence[Source]:
         """Where to ask, the next one when one fails."""
         try:
-            if is_local(reference):
-                return [on_disk(reference)]
-            parsed = parse(reference)
-            places = endpoints(parsed.host, self._mirrors, self._hosts)
-            return [Registry(self._access, place, parsed) for place in places]
+            return [on_disk(reference)] if is_local(reference) else self._registries(reference)
         except ValueError as error:
             raise HostError(f"cannot pull {reference}: {error}") from None
+
+    def _registries(self, reference: str) -> list[Registry]:
+        parsed = parse(reference)
+        return [self._registry()(place, parsed) for place in endpoints(parsed.host, self._mirrors, self._hosts)]
 
     def _platform(self, text: str) -> Platform:
         return Platform(*text.split("/")) if text else self._host
@@ -323,3 +327,12 @@ def _number(value: object) -> int:
 
 def _texts(value: object) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _registries(
+    settings: Settings, logins: Credentials, sleep: Callable[[float], None]
+) -> Callable[[Endpoint, Reference], Registry]:
+    """How registries are spoken to. HTTP and TLS take more memory than the rest of the store: loaded when wanted."""
+    registry = import_module("reconciler.host.images.registry")
+    transport = import_module("reconciler.host.images.transport")
+    return partial(registry.Registry, registry.Access(transport.Transport(settings, sleep), Tokens(), logins))

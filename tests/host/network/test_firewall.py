@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,8 +12,9 @@ from reconciler.core.model import digest
 from reconciler.core.ruleset import Published, render
 from reconciler.errors import HostError
 from reconciler.host import firewall
+from reconciler.host.elements import difference
 from reconciler.host.firewall import Nftables
-from reconciler.host.netlink import NETFILTER, Netlink, drain, open_rules_doorbell
+from reconciler.host.netlink import NETFILTER, Message, Netlink, drain, open_rules_doorbell
 from reconciler.host.nftables import fingerprint, generation
 from tests.core.test_ruleset import BRIDGES, NETWORKS, PORTS, PUBLISHED
 from tests.host.network.conftest import World, nft
@@ -200,3 +202,69 @@ def test_the_kernel_takes_every_table(namespace: None, networks: list[tuple[str,
 @pytest.mark.parametrize("instance", ["rt2", "ip", "tcp", "counter", "reconciler", "a-b"])
 def test_an_instance_may_be_called_like_a_word_of_nft(namespace: None, instance: str) -> None:
     nft("-c", "-f", "-", input=render(instance, NETWORKS, []))
+
+
+# --- by single elements --------------------------------------------------------------------------------------------
+
+
+def listed() -> list[str]:
+    """The table as nft tells it, whatever the order of elements."""
+    listing = nft("list", "table", "inet", "reconciler-test")
+    return sorted(part.strip() for part in re.split(r"[,{}\n]", listing))
+
+
+def test_a_port_or_a_network_more_or_less_needs_no_program(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = [*PUBLISHED, Published(port=7, host_ip="127.0.0.1", protocol="udp", targets=(("10.192.5.2", 80),))]
+    wider = render("test", [*NETWORKS, ("rc-cccccccccccc", "10.192.5.1/24")], more)
+    world.firewall.apply(wider)
+    expected = listed()
+    world.firewall.apply(TEXT)
+    monkeypatch.delattr(firewall, "run")
+    world.firewall.apply(wider)
+    assert world.firewall.look() == Nftables(world.settings).look() == digest(wider)
+    assert listed() == expected
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(BRIDGES, PORTS, BRIDGES, PORTS)
+def test_however_the_table_came_about_it_is_the_same(
+    world: World,
+    networks: list[tuple[str, str]],
+    ports: list[Published],
+    other_networks: list[tuple[str, str]],
+    other_ports: list[Published],
+) -> None:
+    before, after = render("test", networks, ports), render("test", other_networks, other_ports)
+    nft("-f", "-", input=after)
+    expected = listed()
+    world.firewall.apply(before)
+    world.firewall.apply(after)
+    assert world.firewall.look() == digest(after)
+    assert listed() == expected
+
+
+def test_a_rule_that_somebody_adds_just_before_is_not_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the batch: the kernel refuses the batch, since its generation has passed."""
+    world.firewall.apply(TEXT)
+
+    def late(table: str, before: str, after: str) -> tuple[Message, ...] | None:
+        changes = difference(table, before, after)
+        nft("add", "rule", "inet", "reconciler-test", "inward", "accept")
+        return changes
+
+    monkeypatch.setattr(firewall, "difference", late)
+    other = render("test", NETWORKS, PUBLISHED[:1])
+    world.firewall.apply(other)
+    assert world.firewall.look() == digest(other)
+    nft("-f", "-", input=other)
+    assert world.firewall.look() == digest(other)
+
+
+def test_what_differs_in_more_than_elements_is_left_to_the_whole_table() -> None:
+    balanced = Published(port=81, targets=(("10.192.3.2", 80), ("10.192.3.3", 80)))
+    assert difference("t", TEXT, TEXT) is None
+    assert difference("t", TEXT, TEXT.replace("accept;", "drop;")) is None
+    assert difference("t", TEXT, render("test", NETWORKS, [*PUBLISHED, balanced])) is None
+    many = [Published(port=port, targets=(("10.192.3.2", 80),)) for port in range(1000, 1101)]
+    assert difference("t", render("test", NETWORKS, []), render("test", NETWORKS, many)) is None
+    assert len(difference("t", render("test", NETWORKS, []), render("test", NETWORKS, many[:100])) or ()) == 100
