@@ -43,6 +43,7 @@ class ImageLimits:
     manifest: int = 4 << 20
     config: int = 4 << 20
     layers: int = 128  # overlayfs mounts no more
+    reserve: int = 64 << 20  # that a pull leaves free on the disk
     seconds: float = 3600.0  # for all layers of one image
     reserve: int = 64 << 20  # what a pull leaves free on the disk
 

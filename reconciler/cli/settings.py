@@ -158,6 +158,7 @@ LIMITS = (
     Option("manifest", _integer(1, 4 << 20), "BYTES", "of a manifest or index"),
     Option("config", _integer(1, 4 << 20), "BYTES", "of a config"),
     Option("layers", _integer(1, 128), "COUNT", "of an image"),
+    Option("reserve", _size, "BYTES", "left free on the disk"),
     Option("seconds", _seconds, "SECONDS", "for all layers of an image"),
 )
 

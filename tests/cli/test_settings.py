@@ -62,7 +62,7 @@ def test_every_setting_can_stand_in_the_file(file: Path) -> None:
         monitor="/usr/bin/conmon", cgroup_driver="systemd", socket_group="ops", address_pool="10.8.0.0/16",
         network_prefix=26, resync=5.0, workers=8, pulls=2, logs=LogLimits(size=1 << 20, files=3),
         insecure_registries=("localhost:5000",), registry_ca=Path("/etc/ca.pem"), registry_auth=Path("/etc/auth.json"),
-            registry_mirrors=("docker.io=http://localhost:5000",), registry_hosts=Path("/etc/certs.d"),
+        registry_mirrors=("docker.io=http://localhost:5000",), registry_hosts=Path("/etc/certs.d"),
     )  # fmt: skip
     assert len(file.read_text().strip().splitlines()) == len(OPTIONS)
 
@@ -158,6 +158,7 @@ def test_trust_and_limits_are_tables_of_the_file(file: Path) -> None:
         config = 2000
         layers = 5
         seconds = 60
+        reserve = "1m"
     """)
     settings = read_settings({"config": str(file)}, {})
     assert settings.trust == (
@@ -167,7 +168,7 @@ def test_trust_and_limits_are_tables_of_the_file(file: Path) -> None:
     )
     assert settings.image_limits == ImageLimits(
         compressed=1 << 30, unpacked=4096, entries=10, ratio=20, depth=30, manifest=1000, config=2000, layers=5,
-        seconds=60,
+        seconds=60, reserve=1 << 20,
     )  # fmt: skip
 
 

@@ -42,7 +42,6 @@ class Limits:
     ratio: int = 250  # unpacked to compressed, looked at from `ratio_from` bytes on
     ratio_from: int = 256 << 20
     depth: int = 512  # folders in folders
-    seconds: float = 3600.0  # for all layers of one image together
     reserve: int = 64 << 20  # bytes that must stay free on the store's file system
 
 

@@ -57,8 +57,9 @@ class ImageStore:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._disk = Disk(settings.images)
-        self._limits = settings.image_limits
-        self._layers = Layers(self._disk, Locks(), layer_limits(self._limits))
+        self._allowed = settings.image_limits
+        self._limits = layer_limits(settings.image_limits)
+        self._layers = Layers(self._disk, Locks(), self._limits)
         logins = Credentials(auth_files(settings.registry_auth, Path.home()))
         self._registry = cache(lambda: _registries(settings, logins, sleep))
         self._mirrors = settings.registry_mirrors
@@ -83,7 +84,7 @@ class ImageStore:
             asked = self._clock()
             sources = self._sources(reference)
             self._trust.admit(reference)
-            image = resolve(sources, self._platform(platform), reference, self._limits)
+            image = resolve(sources, self._platform(platform), reference, self._allowed)
             trust = self._trust.decide(reference, (image.named, image.digest))
             with self._gate.together():
                 names = self._layers.complete(sources, image, reference, report)
@@ -169,7 +170,7 @@ class ImageStore:
     def verify(self) -> Mapping[str, tuple[str, ...]]:
         """What is damaged: layer or document -> what is wrong with it, in a few sentences. Reads everything."""
         found: dict[str, tuple[str, ...]] = {}
-        with self._gate.together(), Unpacker("the store", layer_limits(self._limits)) as child:
+        with self._gate.together(), Unpacker("the store", self._limits) as child:
             for name in self._disk.names("layers"):
                 if why := child.verify(self._disk.root / "layers" / name / "diff"):
                     found[name] = why
@@ -302,9 +303,9 @@ def layer_limits(limits: ImageLimits) -> Limits:
         entries=limits.entries,
         size=limits.unpacked,
         ratio=limits.ratio,
-        depth=limits.depth,
-        seconds=limits.seconds,
         reserve=limits.reserve,
+        seconds=limits.seconds,
+        depth=limits.depth,
     )
 
 
