@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from reconciler.core.steps import (
     ApplyRuleset,
+    ConnectContainer,
     CreateNetwork,
     CreateVolume,
+    DisconnectContainer,
     PullImage,
     RemoveNetwork,
     RemoveRuleset,
@@ -37,6 +39,8 @@ def touched(task: Task) -> frozenset[str]:
                 names.add(VOLUMES)
             case ApplyRuleset() | RemoveRuleset():
                 names.add(RULES)
-            case _:
+            case ConnectContainer() | DisconnectContainer():
                 names |= {CONTAINER + step.id, LINKS}
+            case _:
+                names.add(CONTAINER + step.id)
     return frozenset(names)
