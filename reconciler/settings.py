@@ -45,7 +45,6 @@ class ImageLimits:
     layers: int = 128  # overlayfs mounts no more
     reserve: int = 64 << 20  # that a pull leaves free on the disk
     seconds: float = 3600.0  # for all layers of one image
-    reserve: int = 64 << 20  # what a pull leaves free on the disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

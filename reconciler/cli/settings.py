@@ -153,7 +153,6 @@ LIMITS = (
     Option("unpacked", _size, "BYTES", "one layer"),
     Option("entries", _integer(1, 1 << 31), "COUNT", "of one layer"),
     Option("ratio", _integer(1, 1 << 20), "RATIO", "unpacked to compressed, of one layer"),
-    Option("reserve", _size, "BYTES", "what a pull leaves free on the disk"),
     Option("depth", _integer(1, 2048), "COUNT", "folders in folders"),
     Option("manifest", _integer(1, 4 << 20), "BYTES", "of a manifest or index"),
     Option("config", _integer(1, 4 << 20), "BYTES", "of a config"),

@@ -9,8 +9,10 @@ from reconciler.core.steps import (
     ApplyRuleset,
     CheckImage,
     CollectImages,
+    ConnectContainer,
     CreateNetwork,
     CreateVolume,
+    DisconnectContainer,
     PullImage,
     RemoveNetwork,
     RemoveRuleset,
@@ -39,6 +41,8 @@ def touched(task: Task) -> frozenset[str]:
                 names.add(VOLUMES)
             case ApplyRuleset() | RemoveRuleset():
                 names.add(RULES)
-            case _:
+            case ConnectContainer() | DisconnectContainer():
                 names |= {CONTAINER + step.id, LINKS}
+            case _:
+                names.add(CONTAINER + step.id)
     return frozenset(names)

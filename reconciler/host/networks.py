@@ -174,9 +174,9 @@ def _add_bridge(host: Netlink, bridge: str) -> None:
 def _mtu(host: Netlink) -> int:
     """That of the link that the default route takes: larger packets would be lost on their way out."""
     routes = map(rtnetlink.parse_route, host.dump(rtnetlink.GETROUTE, rtnetlink.ALL_ROUTES))
-    indices = {route.index for route in routes if route and route.subnet == "0.0.0.0/0"}
-    links = map(rtnetlink.parse_link, host.dump(rtnetlink.GETLINK, rtnetlink.ALL_LINKS))
-    return min((link.mtu for link in links if link.index in indices), default=_ETHERNET)
+    indices = {route.index for route in routes if route and route.subnet == "0.0.0.0/0" and route.index}
+    links = (rtnetlink.parse_link(host.ask(rtnetlink.get_link_at(index))) for index in indices)
+    return min((link.mtu for link in links), default=_ETHERNET)
 
 
 def _configure(inside: Netlink, address: str, subnet: str) -> None:

@@ -40,6 +40,7 @@ _INFO_KIND, _INFO_DATA, _SLAVE_KIND, _SLAVE_DATA = 1, 2, 4, 5
 _SEEN = frozenset({_NAME, _MTU, _LINK_INDEX, _MASTER, _INFO, _ALIAS, _LINK_NETNSID})
 _SKIP_STATISTICS = 1 << 3  # RTEXT_FILTER_SKIP_STATS: most of an answer's bytes
 _VETH_PEER = 1
+_FORWARD_DELAY = 1  # IFLA_BR_FORWARD_DELAY
 _HAIRPIN = 4  # IFLA_BRPORT_MODE
 _ADDRESS_GENERATION, _NONE = 8, 1  # IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
@@ -94,8 +95,11 @@ class Route:
 
 
 def add_bridge(name: str, mac: bytes, mtu: int) -> Message:
-    """A bridge. Given its own MAC it does not take over the lowest of its ports, which would change as they go."""
-    info = attribute(_INFO, text(_INFO_KIND, "bridge"))
+    """A bridge. Given its own MAC it does not take over the lowest of its ports, which would change as they go.
+
+    It forwards at once: a delay without a spanning tree only rings the doorbell once more for each port, 15 s later.
+    """
+    info = attribute(_INFO, text(_INFO_KIND, "bridge") + attribute(_INFO_DATA, number(_FORWARD_DELAY, 0)))
     body = _LINK.pack(0, 0, 0, 0, 0) + text(_NAME, name) + attribute(_MAC, mac) + number(_MTU, mtu) + info
     return Message(NEWLINK, CREATE | EXCL, body)
 
@@ -154,6 +158,11 @@ def delete_link(name: str) -> Message:
 def get_link(name: str) -> Message:
     """Ask for one link by name."""
     return Message(GETLINK, 0, _LINK.pack(0, 0, 0, 0, 0) + text(_NAME, name) + number(_EXT_MASK, _SKIP_STATISTICS))
+
+
+def get_link_at(index: int) -> Message:
+    """Ask for one link by index."""
+    return Message(GETLINK, 0, _LINK.pack(0, 0, index, 0, 0) + number(_EXT_MASK, _SKIP_STATISTICS))
 
 
 ALL_LINKS = _LINK.pack(0, 0, 0, 0, 0) + number(_EXT_MASK, _SKIP_STATISTICS)

@@ -43,6 +43,7 @@ class Limits:
     ratio_from: int = 256 << 20
     depth: int = 512  # folders in folders
     reserve: int = 64 << 20  # bytes that must stay free on the store's file system
+    seconds: float = 3600.0  # for all layers of one image
 
 
 def clean(name: bytes) -> bytes:
