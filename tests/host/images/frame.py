@@ -12,9 +12,12 @@ from pathlib import Path
 from reconciler.errors import HostError
 from reconciler.host.images.documents import Descriptor
 from reconciler.host.images.unpacker import Unpacked, Unpacker
-from tests.host.images.builder import LAYER, digest
+from tests.host.images.builder import LAYER, digest, header
 
 Listing = Mapping[str, str]
+
+FILE = "file 644 x"
+X = b"x"
 
 
 @dataclass
@@ -115,3 +118,16 @@ def _content(path: bytes) -> str:
     with open(path, "rb") as file:
         content = file.read()
     return content.decode("latin-1") if len(content) < 32 else hashlib.sha256(content).hexdigest()[:12]
+
+
+def raw(*parts: bytes) -> bytes:
+    return b"".join(parts) + bytes(1024)
+
+
+def at(name: bytes, **fields: bytes) -> bytes:
+    """A one-byte file."""
+    return header(name, size=1, **fields) + b"x".ljust(512, b"\0")
+
+
+def base256(value: int, width: int) -> bytes:
+    return bytes([0x80 if value >= 0 else 0xFF]) + (value % (1 << 8 * (width - 1))).to_bytes(width - 1, "big")

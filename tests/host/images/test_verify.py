@@ -18,8 +18,6 @@ from reconciler.settings import Settings
 from tests.host.images.builder import Member, build_layout, folder, hardlink, packed, symlink, tar
 from tests.host.images.frame import Frame, describe
 from tests.host.images.test_unpack import PACKERS, TAKEN, is_tar
-from tests.host.images.test_unpack import frame as frame  # noqa: PLC0414 (fixtures)
-from tests.host.images.test_unpack import unpacker as unpacker  # noqa: PLC0414
 
 pytestmark = pytest.mark.root
 
