@@ -21,6 +21,7 @@ from reconciler.host.images.store import ImageStore
 from reconciler.settings import Settings
 from tests.host.images.builder import Member, digest, folder, hardlink, packed, symlink, tar
 from tests.host.images.frame import describe
+from tests.host.images.pull_once import NOON
 from tests.host.images.scripted import Server
 
 pytestmark = [pytest.mark.root, pytest.mark.host, pytest.mark.timeout(400)]
@@ -55,7 +56,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def undisturbed(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     state = tmp_path_factory.mktemp("whole") / "state"
-    store = ImageStore(Settings(state=state), sleep=lambda _: None)
+    store = ImageStore(Settings(state=state), sleep=lambda _: None, clock=lambda: NOON)
     store.recover()
     store.pull(f"{server.host}/app:1", lambda _: None)
     return describe(state)
@@ -71,7 +72,7 @@ def killed(state: Path, reference: str, trace: list[str]) -> bool:
 
 def check(state: Path, server: Server, undisturbed: dict[str, str]) -> None:
     """What a new start makes of the rest."""
-    store = ImageStore(Settings(state=state), sleep=lambda _: None)
+    store = ImageStore(Settings(state=state), sleep=lambda _: None, clock=lambda: NOON)
     store.recover()
     assert list((state / "images" / "tmp").iterdir()) == []
     for layer in (state / "images" / "layers").iterdir():
