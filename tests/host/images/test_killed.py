@@ -59,7 +59,12 @@ def undisturbed(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dic
     store = ImageStore(Settings(state=state), sleep=lambda _: None, clock=lambda: NOON)
     store.recover()
     store.pull(f"{server.host}/app:1", lambda _: None)
-    return describe(state)
+    return stored(state)
+
+
+def stored(state: Path) -> dict[str, str]:
+    """Everything in the store; of references only that they are there, since they say when they were asked."""
+    return {name: text if "/references/" not in name else text[:8] for name, text in describe(state).items()}
 
 
 def killed(state: Path, reference: str, trace: list[str]) -> bool:
@@ -86,7 +91,7 @@ def check(state: Path, server: Server, undisturbed: dict[str, str]) -> None:
     for blob in LAYERS:
         diff = digest(gzip.decompress(blob)).removeprefix("sha256:")
         assert len(server.paths(digest(blob))) == (0 if diff in whole else 1)
-    assert describe(state) == undisturbed
+    assert stored(state) == undisturbed
 
 
 @dataclass
