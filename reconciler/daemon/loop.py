@@ -48,6 +48,7 @@ class Specs:
     unavailable: str = ""
     apps: Mapping[str, str] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
+    doubtful: str = ""  # why no specs may not mean that none are wanted
 
 
 class Pool(Protocol):
@@ -272,5 +273,6 @@ class Loop:
 def meaning(specs: Specs, observed: Observed) -> Desired:
     """What the specs mean together. In a conflict between two of them, the app that runs already keeps what it has."""
     established = frozenset(seen.app for seen in observed.containers.values())
-    desired = resolve(specs.documents, established, specs.unavailable, specs.apps)
+    unavailable = specs.unavailable or (specs.doubtful if established else "")
+    desired = resolve(specs.documents, established, unavailable, specs.apps)
     return locked(desired, specs.lock, observed)

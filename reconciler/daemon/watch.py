@@ -7,7 +7,7 @@ too (inotify goes deaf when a watched folder is replaced). The only home of watc
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -26,6 +26,8 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
+
+log = logging.getLogger(__name__)
 
 RINGING: list[type[FileSystemEvent]] = [
     FileClosedEvent,
@@ -86,9 +88,14 @@ class Watch:
                 self._listen(path, _Handler(self._inside if path == target else self._around), path == target)
 
     def _listen(self, path: Path, handler: FileSystemEventHandler, recursive: bool) -> None:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # its parent tells when it is there
-            watch = self._observer.schedule(handler, str(path), recursive=recursive, event_filter=RINGING)
-            self._watches[path] = watch
+        try:
+            self._watches[path] = self._observer.schedule(handler, str(path), recursive=recursive, event_filter=RINGING)
+        except (FileNotFoundError, NotADirectoryError):
+            return  # its parent tells when it is there
+        except OSError as error:
+            log.warning(
+                "cannot watch %s: %s; changes are found later", path, error.strerror
+            )
 
 
 class _Handler(FileSystemEventHandler):

@@ -118,7 +118,7 @@ def specs(settings: Settings) -> Callable[[], Specs]:
 
     def load() -> Specs:
         documents, unavailable = found.load()
-        return Specs(documents, unavailable, found.apps, found.lock)
+        return Specs(documents, unavailable, found.apps, found.lock, found.doubtful)
 
     return load
 

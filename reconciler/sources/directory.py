@@ -30,11 +30,12 @@ _TRIES: Final = 5
 class Listing:
     """The texts of the specs by path below the directory, and of the lock beside them, None without one.
 
-    `unavailable`: why the directory cannot be read, or "".
+    `unavailable`: why the directory cannot be read, or "". `doubtful`: why it may be empty without anybody meaning it.
     """
 
     texts: Mapping[str, bytes | SpecError] = field(default_factory=dict)
     unavailable: str = ""
+    doubtful: str = ""
     lock: bytes | SpecError | None = None
 
 
@@ -45,6 +46,7 @@ class Directory:
     root: Path
     _files: Files = field(default_factory=Files)
     _texts: Mapping[str, bytes | SpecError] = field(default_factory=dict)
+    _home: tuple[int, int] | None = None  # device and inode of the folder in which specs were last seen
 
     def read(self) -> Listing:
         """All specs as they are now. Reads again when the directory was swapped for another meanwhile."""
@@ -55,10 +57,24 @@ class Directory:
                     self._files.keep(found)
                     lock = found.pop(LOCK, None)
                     self._texts = found
-                    return Listing(found, lock=lock)
+                    return Listing(found, lock=lock, doubtful=self._doubt(found))
         except OSError as error:
+            self._home = None
             return Listing({}, f"cannot read the specs directory '{self.root}': {_why(error)}")
         return Listing({}, f"cannot read the specs directory '{self.root}': it is replaced again and again")
+
+    def _doubt(self, found: Mapping[str, bytes | SpecError]) -> str:
+        """Files that went one by one were removed; another folder that is empty proves nothing (not mounted yet?)."""
+        seen = self.root.stat()
+        here = (seen.st_dev, seen.st_ino)
+        if found:
+            self._home = here
+        if here == self._home:
+            return ""
+        return (
+            f"the specs directory '{self.root}' holds no specs, and none were seen in it: what runs is left alone; "
+            "put the specs there, or take everything away with `reconciler down`"
+        )
 
     def _attempt(self) -> dict[str, bytes | SpecError] | None:
         """One reading of one directory, lock included, through one descriptor; None when another took its place."""

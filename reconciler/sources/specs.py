@@ -42,6 +42,7 @@ class Specs:
     _loaded: Mapping[str, Document | SpecError] = field(default_factory=dict)
     _apps: dict[str, str] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)  # beside the specs when they were last read
+    doubtful: str = ""  # why no specs may not mean that none are wanted
     _lock_text: bytes | SpecError | None = None
 
     def __post_init__(self) -> None:
@@ -59,6 +60,7 @@ class Specs:
         When it cannot, the specs of the last reading are still in force and are returned again.
         """
         listing = self._directory.read()
+        self.doubtful = listing.doubtful
         if listing.unavailable:
             return self._loaded, listing.unavailable
         self._parsed = {path: entry for path, entry in self._parsed.items() if path in listing.texts}

@@ -58,7 +58,7 @@ class Machine:
         self.host = FakeHost(fault)
         self.workers = workers or Inline()
         self.texts: dict[str, str] = {}
-        self.unavailable = ""
+        self.unavailable = self.doubtful = ""
         self.shown: list[Progress] = []
         self.parsed: list[str] = []
         self.blind = 0  # so many looks fail
@@ -105,7 +105,7 @@ class Machine:
 
     def load(self) -> Specs:
         self.parsed.append("once")
-        return Specs({name: self.read(name) for name in self.texts}, self.unavailable)
+        return Specs({name: self.read(name) for name in self.texts}, self.unavailable, doubtful=self.doubtful)
 
     def read(self, name: str) -> Document | SpecError:
         try:
@@ -209,6 +209,21 @@ def test_a_directory_that_is_gone_removes_nothing(machine: Machine) -> None:
     machine.texts, machine.unavailable = {}, "cannot read the specs: no such directory"
     assert not machine.settle().plan.converged
     assert machine.running == before
+
+
+def test_an_empty_directory_that_nobody_may_have_meant_removes_nothing(machine: Machine) -> None:
+    machine.texts = {"shop.yaml": SHOP}
+    machine.settle()
+    before = machine.running
+    machine.loop = machine.start()
+    machine.texts, machine.doubtful = {}, "it holds no specs"
+    assert [wait.reason for wait in machine.settle().plan.waits] == ["it holds no specs"]
+    assert machine.running == before
+
+
+def test_an_empty_directory_on_an_empty_host_is_converged(machine: Machine) -> None:
+    machine.doubtful = "it holds no specs"
+    assert machine.settle().plan.converged
 
 
 def test_a_directory_that_is_empty_for_a_moment_removes_nothing(machine: Machine) -> None:

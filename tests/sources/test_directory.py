@@ -61,8 +61,40 @@ def test_one_spec_per_folder_as_in_compose(root: Path) -> None:
     assert shown(root) == {"a/compose.yaml": "compose.yaml"}
 
 
-def test_empty_is_empty(root: Path) -> None:
-    assert Directory(root).read() == module.Listing({}, "")
+def test_empty_is_empty_and_doubtful_where_no_spec_was_ever_seen(root: Path) -> None:
+    found = Directory(root).read()
+    assert (found.texts, found.unavailable) == ({}, "")
+    assert found.doubtful.startswith(f"the specs directory '{root}' holds no specs, and none were seen in it")
+
+
+def test_empty_is_meant_where_specs_were_seen_to_go(root: Path) -> None:
+    directory = Directory(root)
+    (root / "a.yaml").write_text("a")
+    assert not directory.read().doubtful
+    (root / "a.yaml").unlink()
+    assert directory.read() == module.Listing()
+
+
+def test_another_empty_directory_in_its_place_is_doubtful(root: Path) -> None:
+    directory = Directory(root)
+    (root / "a.yaml").write_text("a")
+    directory.read()
+    root.rename(root.with_name("old"))
+    root.mkdir()
+    assert directory.read().doubtful
+    (root / "a.yaml").write_text("a")
+    assert not directory.read().doubtful
+
+
+def test_a_directory_that_was_away_and_comes_back_empty_is_doubtful(root: Path) -> None:
+    directory = Directory(root)
+    (root / "a.yaml").write_text("a")
+    directory.read()
+    root.rename(root.with_name("old"))
+    assert directory.read().unavailable
+    root.with_name("old").rename(root)
+    (root / "a.yaml").unlink()
+    assert directory.read().doubtful
 
 
 def _fifo(path: Path) -> None:
