@@ -44,7 +44,6 @@ class Limits:
     depth: int = 512  # folders in folders
     reserve: int = 64 << 20  # bytes that must stay free on the store's file system
     seconds: float = 3600.0  # for all layers of one image
-    seconds: float = 3600.0  # for all layers of one image
 
 
 def clean(name: bytes) -> bytes:
