@@ -93,9 +93,7 @@ class Watch:
         except (FileNotFoundError, NotADirectoryError):
             return  # its parent tells when it is there
         except OSError as error:
-            log.warning(
-                "cannot watch %s: %s; changes are found later", path, error.strerror
-            )
+            log.warning("cannot watch %s: %s; changes are found later", path, error.strerror)
 
 
 class _Handler(FileSystemEventHandler):

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from reconciler.api.server import Server, serve
-from reconciler.core.names import EVERYTHING, LINKS, RULES, SPECS
+from reconciler.core.names import LINKS, RULES, SPECS
 from reconciler.core.plan import Policy
 from reconciler.core.status import Host, Snapshot
 from reconciler.daemon.events import Events
@@ -36,6 +36,7 @@ from reconciler.host.observe import Observer, Readers
 from reconciler.host.observe.containers import ContainerReader
 from reconciler.host.observe.links import LinkReader
 from reconciler.host.runtime import OciRuntime
+from reconciler.host.versions import runtime_version
 from reconciler.host.volumes import VolumeFolders
 from reconciler.ports import Ports, Progress
 from reconciler.settings import Settings
@@ -211,6 +212,7 @@ def describe(settings: Settings, cgroups: Cgroups) -> Host:
         processors=os.cpu_count() or 1,
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         runtime=settings.runtime,
+        runtime_version=runtime_version(settings.runtime),
         cgroup_version=2 if cgroups.unified else 1,
         cgroup_driver=cgroups.driver,
         state_directory=str(settings.state),
@@ -231,6 +233,3 @@ def _doorbells() -> dict[int, Callable[[], str]]:
         return RULES
 
     return {links.fileno(): links_rang, rules.fileno(): rules_rang}
-
-
-__all__ = ("EVERYTHING", "Adapters", "Daemon", "adapters", "build", "describe", "only_one", "policy", "specs")

@@ -21,15 +21,6 @@ _TRACKED = ("memory", "pids", "cpu", "systemd", "unified")
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """What a container uses now: `memory` in bytes, `cpu` in seconds since its start, `pids` in processes."""
-
-    memory: int
-    cpu: float
-    pids: int
-
-
-@dataclass(frozen=True, slots=True)
 class Cgroups:
     """The host's control groups, as `instance` uses them. `unified`: only v2; otherwise v1, beside it perhaps v2."""
 
@@ -55,23 +46,6 @@ class Cgroups:
         """How often the kernel killed for want of memory in the group of the run `name`; 0 when it is gone."""
         file = "memory.events" if self.unified else "memory.oom_control"
         return _count(_text(self.folder(name, "memory") / file), "oom_kill")
-
-    def usage(self, name: str) -> Usage | None:
-        """What the run `name` uses, None when its group is gone."""
-        try:
-            return self._unified_usage(name) if self.unified else self._usage(name)
-        except (OSError, ValueError):
-            return None
-
-    def _unified_usage(self, name: str) -> Usage:
-        folder = self.folder(name, "")
-        cpu = _count((folder / "cpu.stat").read_text(), "usage_usec") / 1e6
-        return Usage(_number(folder / "memory.current"), cpu, _number(folder / "pids.current"))
-
-    def _usage(self, name: str) -> Usage:
-        cpu = _number(self.folder(name, "cpuacct") / "cpuacct.usage") / 1e9
-        memory = _number(self.folder(name, "memory") / "memory.usage_in_bytes")
-        return Usage(memory, cpu, _number(self.folder(name, "pids") / "pids.current"))
 
     def adopt_monitor(self, pid: int) -> None:
         """Move a monitor to where no container's limit and no restart of the daemon's own service reaches it.

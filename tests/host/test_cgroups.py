@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.cgroups import Cgroups, Usage, detect
+from reconciler.host.cgroups import Cgroups, detect
 
 
 def _v1(root: Path) -> Cgroups:
@@ -56,26 +56,6 @@ def test_kills_for_want_of_memory(tmp_path: Path) -> None:
         cgroups.folder("c-1", "memory").mkdir(parents=True)
         (cgroups.folder("c-1", "memory") / file).write_text(text)
     assert (one.oom_kills("c-1"), two.oom_kills("c-1")) == (2, 3)
-
-
-def test_usage(tmp_path: Path) -> None:
-    (tmp_path / "one").mkdir()
-    (tmp_path / "two").mkdir()
-    one, two = _v1(tmp_path / "one"), _v2(tmp_path / "two")
-    assert one.usage("c-1") is two.usage("c-1") is None
-    for controller, file, text in (
-        ("memory", "memory.usage_in_bytes", "4096\n"),
-        ("cpuacct", "cpuacct.usage", "1500000000\n"),
-        ("pids", "pids.current", "3\n"),
-    ):
-        one.folder("c-1", controller).mkdir(parents=True)
-        (one.folder("c-1", controller) / file).write_text(text)
-    folder = two.folder("c-1", "")
-    folder.mkdir(parents=True)
-    (folder / "memory.current").write_text("4096\n")
-    (folder / "cpu.stat").write_text("usage_usec 1500000\nuser_usec 1\n")
-    (folder / "pids.current").write_text("3\n")
-    assert one.usage("c-1") == two.usage("c-1") == Usage(4096, 1.5, 3)
 
 
 def test_monitors_are_moved_away(tmp_path: Path) -> None:
