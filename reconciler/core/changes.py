@@ -35,6 +35,7 @@ def changes(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
         chain(
             _specs(before, after),
             _sets(before.observed, after.observed),
+            _moved(before.observed, after.observed),
             _ruleset(before, after),
             _containers(before.observed, after.observed),
             _failures(before, after),
@@ -88,6 +89,14 @@ def _ruleset(before: Snapshot, after: Snapshot) -> Iterator[Change]:
         yield Change(kind="firewall", name="ruleset", action="applied")
     elif old and not new and "firewall" not in after.busy:
         yield Change(kind="firewall", name="ruleset", action="lost")
+
+
+def _moved(before: Observed, after: Observed) -> Iterator[Change]:
+    """Tags that name another image now, and it is here."""
+    for name, image in sorted(after.images.items()):
+        old = before.images.get(name)
+        if old is not image and old is not None and old.digest != image.digest:
+            yield Change(kind="image", name=name, action="pulled", message=f"moved from {old.digest} to {image.digest}")
 
 
 def _containers(before: Observed, after: Observed) -> Iterator[Change]:

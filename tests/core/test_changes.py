@@ -10,6 +10,7 @@ from reconciler.core.status import Outcome, Snapshot
 from reconciler.core.steps import Plan, Wait
 from tests.core.test_plan import NETWORK, host, seen
 from tests.core.worlds import WEB
+from tests.fakes import image
 
 
 def told(before: Observed, after: Observed) -> list[str]:
@@ -108,3 +109,11 @@ def test_that_all_is_done_is_told_when_it_becomes_so() -> None:
     assert [*news(done, done)] == [*news(done, left)] == [*news(left, busy)] == []
     assert [*news(left, done)] == [*news(busy, done)] == ["converged: 1 container runs"]
     assert [*news(start, replace(done, observed=Observed()))] == ["converged: 0 containers run"]
+
+
+def test_a_tag_that_moved_is_told() -> None:
+    old, new = image(WEB), image(WEB, 2)
+    assert told(host(images={WEB: old}), host(images={WEB: new})) == [
+        f"image {WEB} pulled moved from {old.digest} to {new.digest}"
+    ]
+    assert told(host(images={WEB: old}), host(images={WEB: replace(old, checked_at=5.0)})) == []

@@ -15,6 +15,7 @@ from reconciler.core.model import (
     BindMount,
     Container,
     Port,
+    PullPolicy,
     Resources,
     Restart,
     TmpfsMount,
@@ -99,6 +100,8 @@ def test_the_canonical_form_is_what_is_digested() -> None:
         replace(PLAIN, spec="other.toml"),
         replace(PLAIN, restart=Restart(policy="always")),
         replace(PLAIN, depends_on=("db",)),
+        replace(PLAIN, pull_policy=PullPolicy(when="always")),
+        replace(PLAIN, locked=IMAGE),
     ],
 )
 def test_what_lives_outside_the_container_changes_no_revision(changed: Container) -> None:
@@ -109,6 +112,7 @@ def test_all_others_do() -> None:
     revisions = {revision(container, image) for container in CONTAINERS.values() for image in (IMAGE, "sha256:other")}
     assert len(revisions) == 2 * len(CONTAINERS)
     assert revision(replace(PLAIN, command=()), IMAGE) != FROZEN["plain"]
+    assert revision(replace(PLAIN, platform="linux/arm64"), IMAGE) != FROZEN["plain"]
 
 
 def test_mounts_of_different_kinds_never_look_alike() -> None:

@@ -354,3 +354,26 @@ def test_a_worker_that_hangs_does_not_stop_the_looks() -> None:
     done.set()
     assert machine.settle().plan.converged
     machine.queue.close()
+
+
+def test_the_loop_wakes_up_for_a_tag_that_is_due(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.texts = {"blog.yaml": BLOG.replace("restart: always", "restart: always, pull_policy: every_1h")}
+    first = machine.settle()
+    assert first.plan.converged
+    ((reference, image),) = machine.host.seen_images.items()
+    assert first.plan.look_again_at == image.checked_at + 3600.0
+    machine.host.moved[reference] = 1
+    machine.host.now = image.checked_at + 3598.0
+    looks: list[Observed] = []
+
+    def observe(names: frozenset[str]) -> Observed:
+        looks.append(Machine.observe(machine, names))
+        machine.loop.stopping = looks[-1].images[reference].digest != image.digest
+        return looks[-1]
+
+    monkeypatch.setattr(machine, "observe", observe)
+    machine.loop = machine.start()
+    machine.loop.run()
+    assert len(looks) > 1
+    (replaced,) = machine.loop.plan.tasks
+    assert replaced.cause == f"image {reference} moved from {image.digest} to {looks[-1].images[reference].digest}"
