@@ -52,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     _lock(verb("lock", "write down which digest each tag of the specs stands for", _LOCK))
     _status(verb("status", "what runs, what does not, and why", _STATUS))
     _json(verb("images", "what the image store holds, and who uses what", _IMAGES))
+    _json(verb("verify", "whether the image store is what was pulled; reads all of it", _VERIFY))
     _json(verb("doctor", "whether this host is fit, and what to do about it", _DOCTOR))
     verb("down", "take everything off the host again", _DOWN)
     return parser
@@ -80,6 +81,11 @@ Ask the daemon what runs. Exit status 0: everything is as the specs say;
 _IMAGES = """\
 List the images on this host with their sizes and the containers made from them.
 Changes nothing; needs root.
+"""
+_VERIFY = """\
+Read every layer and document of the image store again and compare it with what was
+pulled. What is damaged is set aside, and the daemon fetches it again; containers that
+run from it keep running. Exit status 0: all is whole; 1: something was not.
 """
 _DOCTOR = """\
 Look at tools, kernel, cgroups, firewall, addresses and disk space, and say what is

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from reconciler.host.images.registry import Registry
 
 _COLLECTED = "collected"  # written when unused images were thrown away
+_SET_ASIDE = "set-aside"  # written when something damaged was, perhaps by `verify` beside a daemon
 
 
 class ImageStore:
@@ -71,6 +72,7 @@ class ImageStore:
         self._lock = threading.Lock()
         self._seen: dict[str, SeenImage] | None = None
         self._stamps: dict[str, tuple[int, int, int]] = {}
+        self._set_aside_at = 0.0
 
     def recover(self) -> None:
         """Make the store's folders and delete whatever an interrupted pull left. Call once, before anything else."""
@@ -128,7 +130,8 @@ class ImageStore:
     def seen(self) -> Mapping[str, SeenImage]:
         """What is whole, by `image_key`. Reads the disk once; later only what a pull or a layout has changed."""
         with self._lock:
-            if self._seen is None:
+            if self._seen is None or self._set_aside_at != self._last_set_aside():
+                self._set_aside_at = self._last_set_aside()
                 self._seen = dict(self._read_all())
             changed = {name: self._now(name) for name in self._seen if is_local(name)}
             return {name: image for name, old in self._seen.items() if (image := changed.get(name, old))}
@@ -187,7 +190,13 @@ class ImageStore:
         with self._gate.alone(), self._lock:
             for name in damaged:
                 self._disk.set_aside(name)
-            self._seen = None
+            self._disk.write(_SET_ASIDE, b"")
+
+    def _last_set_aside(self) -> float:
+        try:
+            return self._disk.written(_SET_ASIDE)
+        except FileNotFoundError:
+            return 0.0
 
     # --- where an image comes from -----------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.__main__ import main
+from reconciler.cli import codes
 from reconciler.host.images.inflate import LayerError
 from reconciler.host.images.listing import parse_list
 from reconciler.host.images.store import ImageStore
@@ -125,6 +127,29 @@ def test_damaged_documents_are_found_and_mended(
     store.pull(f"oci:{tmp_path}/layout:1", lambda _: None)
     assert store.verify() == {}
     assert store.seen()
+
+
+def test_a_daemon_notices_what_another_process_set_aside(layer: Path, store: ImageStore, settings: Settings) -> None:
+    assert store.seen()
+    (layer / "a").write_bytes(b"other content")
+    beside = ImageStore(settings)
+    beside.set_aside(beside.verify())
+    assert not store.seen()
+
+
+def test_the_verb_tells_what_is_damaged_and_then_that_nothing_is(
+    layer: Path, store: ImageStore, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["verify", "--state", str(settings.state), "--run-directory", str(tmp_path / "run")]
+    assert main(words) == codes.OK
+    assert capsys.readouterr().out == "the image store is whole\n"
+    (layer / "a").write_bytes(b"other content")
+    assert main(words) == codes.FAILURE
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith(f"{layer.parent.name}: ")
+    assert told[1] == "1 damaged, set aside to be pulled again"
+    store.pull(f"oci:{tmp_path}/layout:1", lambda _: None)
+    assert main(words) == codes.OK
 
 
 @given(st.binary(max_size=200))
