@@ -185,9 +185,12 @@ class Host:
     # --- the network ---------------------------------------------------------------------------------------
 
     def http(self, port: int, path: str = "/", inside: bool = False, address: str = "") -> str:
-        """The page that a visitor gets at a published port, from the network or from the machine itself."""
+        """The page that a visitor gets at a published port, from the network or from the machine itself.
+
+        A server listens a moment after it runs.
+        """
         where, target = self._visitor(inside, address)
-        with contextlib.closing(where.connect(target, port)) as connection:
+        with contextlib.closing(namespaces.until(partial(where.connect, target, port), "it listens")) as connection:
             code, body = _http(connection, target, path)
         assert code == 200, f"{path} on port {port} answers {code}"
         return body.decode()
