@@ -14,7 +14,7 @@ from reconciler.core.document import Document, Place, PortMapping, Service
 from reconciler.core.model import Container, Mount, Network, Volume, VolumeMount
 from reconciler.errors import Problem
 
-_FOLDER_SPECS = ("compose.yaml", "compose.yml", "compose.toml", "docker-compose.yaml", "docker-compose.yml")
+FOLDER_SPECS = ("compose.yaml", "compose.yml", "compose.toml", "docker-compose.yaml", "docker-compose.yml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ def app_name(spec: str, document: Document) -> str:
     if document.name:
         return document.name
     folder = basename(dirname(spec))
-    return folder if folder and basename(spec) in _FOLDER_SPECS else splitext(basename(spec))[0]
+    return folder if folder and basename(spec) in FOLDER_SPECS else splitext(basename(spec))[0]
 
 
 @lru_cache(maxsize=4096)

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from reconciler.core.expand import FOLDER_SPECS
 from reconciler.core.lock import NAME as LOCK
 from reconciler.errors import Problem, SpecError
 from reconciler.sources.files import Files
 
-FOLDER_SPECS: Final = ("compose.yaml", "compose.yml", "compose.toml", "docker-compose.yaml", "docker-compose.yml")
 # Not specs: dot files (with them `.x.swp`, `.#x` and `.goutputstream-…`), `#x#`, and, for their ending, `x~`, `x.tmp`,
 # `x.bak` and vim's probe file 4913.
 _SPEC = re.compile(r"[^.#][^/]*\.(?:toml|yaml|yml)", re.DOTALL)
