@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from reconciler.core.model import Container, Network, SeenImage, Volume
+from reconciler.core.model import Container, SeenImage, Volume
+from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Images(Protocol):
 class Bundles(Protocol):
     """The files and mounts of containers."""
 
-    def create(self, id: str, container: Container, revision: str, image: SeenImage, address: str) -> None:
+    def create(self, id: str, container: Container, revision: str, image: SeenImage, joint: Joint) -> None:
         """Write record and bundle and mount the root file system; undoes what it did when it fails."""
 
     def mount(self, id: str) -> None:
@@ -74,27 +75,46 @@ class Runtime(Protocol):
 class Networks(Protocol):
     """Bridges, namespaces, links and addresses."""
 
-    def create(self, network: Network, bridge: str, subnet: str) -> None:
-        """Make or complete the bridge with the gateway's address `subnet` (CIDR), up and marked as ours."""
+    def create(self, network: Network, bridge: str, subnet: str, subnet6: str) -> None:
+        """Make or complete the bridge with the gateway's addresses (CIDR, or ""), up and marked as ours."""
 
     def remove(self, name: str, bridge: str) -> None:
         """Delete the bridge."""
 
-    def connect(self, id: str, bridge: str, address: str, subnet: str) -> None:
-        """Pin the container's namespace and join it to the bridge; repairs what is half there."""
+    def connect(self, id: str, endpoints: tuple[Endpoint, ...]) -> None:
+        """Pin the container's namespace and join it to its networks; repairs what is not as it should be."""
 
     def disconnect(self, id: str) -> None:
         """Delete veth and namespace; does not wait for what the kernel does by itself."""
 
 
 class Firewall(Protocol):
-    """Our one nftables table."""
+    """Our one nftables table, and what routing refuses while it is missing."""
 
     def apply(self, text: str) -> None:
         """Replace the table in one transaction."""
 
     def remove(self) -> None:
         """Delete the table."""
+
+    def guard(self, subnets: tuple[str, ...]) -> None:
+        """Have routing refuse whatever is forwarded from or to `subnets` and not marked by our table; no others."""
+
+
+class Names(Protocol):
+    """Who answers for names: a resolver per network, its records, and what outside names mean."""
+
+    def serve(self, resolver: Resolver) -> None:
+        """Start the resolver; one of that name that runs otherwise is replaced. It outlives the daemon."""
+
+    def stop(self, name: str) -> None:
+        """End the resolver of that name."""
+
+    def write(self, network: str, hosts: Pairs) -> None:
+        """Put these records in force, file name and text, and no others; running resolvers notice by themselves."""
+
+    def resolve(self, names: tuple[str, ...]) -> None:
+        """Ask the host's resolvers for the addresses of outside names; the last known ones stay when nobody answers."""
 
 
 class Volumes(Protocol):
@@ -113,4 +133,5 @@ class Ports:
     runtime: Runtime
     networks: Networks
     firewall: Firewall
+    names: Names
     volumes: Volumes

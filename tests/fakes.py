@@ -15,16 +15,15 @@ from reconciler.core.model import (
     Dead,
     Exited,
     ImageConfig,
-    Network,
     Observed,
     Running,
     SeenContainer,
     SeenImage,
-    SeenNetwork,
     Volume,
     digest,
     image_key,
 )
+from reconciler.core.networking import Network, SeenNetwork
 from reconciler.errors import HostError
 from reconciler.ports import Ports, Report
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
-from reconciler.core.model import Created, Dead, Exited, Observed, Pairs, Running, SeenContainer
+from reconciler.core.model import Created, Dead, Exited, Observed, Running, SeenContainer
+from reconciler.core.networking import Pairs
 from reconciler.core.status import Snapshot
 
 Kind = Literal["container", "image", "network", "volume", "firewall", "spec", "daemon"]

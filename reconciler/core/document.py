@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from reconciler.core.model import BindMount, Pairs, Protocol, PullPolicy, Resources, Restart, TmpfsMount, VolumeMount
+from reconciler.core.model import BindMount, PullPolicy, Resources, Restart, TmpfsMount, VolumeMount
+from reconciler.core.networking import Pairs, Protocol
 from reconciler.errors import Problem
 
 

@@ -11,7 +11,8 @@ from functools import lru_cache
 from posixpath import basename, dirname, splitext
 
 from reconciler.core.document import Document, Place, PortMapping, Service
-from reconciler.core.model import Container, Mount, Network, Volume, VolumeMount
+from reconciler.core.model import Container, Mount, Volume, VolumeMount
+from reconciler.core.networking import Network
 from reconciler.errors import Problem
 
 FOLDER_SPECS = ("compose.yaml", "compose.yml", "compose.toml", "docker-compose.yaml", "docker-compose.yml")

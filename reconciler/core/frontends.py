@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Set
 
 from reconciler.core.lifecycle import about_to_run
-from reconciler.core.model import Protocol, Running, SeenContainer
+from reconciler.core.model import Running, SeenContainer
+from reconciler.core.networking import Protocol
 from reconciler.core.ruleset import Published, Target
 
 _Frontend = tuple[Protocol, str, int]  # protocol, host address, port: what a client connects to

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from reconciler.core.model import Created, Dead, Exited, Restart, Running, SeenContainer, SeenNetwork
+from reconciler.core.model import Created, Dead, Exited, Restart, Running, SeenContainer
+from reconciler.core.networking import SeenNetwork
 from reconciler.core.steps import (
     CleanContainer,
     ConnectContainer,

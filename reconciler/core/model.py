@@ -14,9 +14,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import lru_cache
 from typing import Literal
 
-Pairs = tuple[tuple[str, str], ...]
-Protocol = Literal["tcp", "udp"]
-
+from reconciler.core.networking import Attachment, Destination, Endpoint, Listener, Network, Pairs, Port, SeenNetwork
 
 # --- what a container is made of -----------------------------------------------------------------------------
 
@@ -54,16 +52,6 @@ class TmpfsMount:
 
 
 Mount = VolumeMount | BindMount | TmpfsMount
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Port:
-    """One published port; ranges are already expanded. `host_ip` "" means every address of the host."""
-
-    target: int
-    published: int
-    protocol: Protocol = "tcp"
-    host_ip: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +99,9 @@ class Container:
     replica: int
     spec: str
     image: str  # canonical reference, or oci:/absolute/path[:tag]
-    network: str | None  # key in Desired.networks; None: no network but loopback
+    networks: tuple[Attachment, ...] = ()  # in the order of their interfaces; () is nothing but loopback
+    host_network: bool = False  # network_mode: host
+    shares: str = ""  # the container whose network namespace it uses (network_mode: service:NAME)
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     environment: Pairs = ()
@@ -119,6 +109,14 @@ class Container:
     working_dir: str = ""
     user: str = ""
     hostname: str = ""  # "" means the first 12 characters of the id
+    domainname: str = ""
+    dns: tuple[str, ...] = ()  # servers that are asked for outside names, () for the host's own
+    dns_search: tuple[str, ...] = ()
+    dns_opt: tuple[str, ...] = ()
+    extra_hosts: Pairs = ()  # name and address; the address `host-gateway` is the host's own
+    sysctls: Pairs = ()
+    expose: tuple[str, ...] = ()  # "80/tcp"; for show
+    egress: tuple[Destination, ...] | None = None  # x-egress; None is everywhere
     mounts: tuple[Mount, ...] = ()
     ports: tuple[Port, ...] = ()
     cap_add: tuple[str, ...] = ()  # without CAP_, upper case, sorted
@@ -142,16 +140,6 @@ class Container:
     def __hash__(self) -> int:
         """By the name alone, which tells containers apart: each look asks for the revision of every one."""
         return hash(self.name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """A bridge of one app. `name` is the full name (`app_default`)."""
-
-    name: str
-    app: str
-    spec: str
-    labels: Pairs = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,16 +266,18 @@ class SeenContainer:
     revision: str
     image: str  # the reference it was made from
     image_digest: str
-    network: str | None
-    address: str  # without prefix length, "" without a network
     stop_signal: str  # resolved: a name such as SIGTERM
     stop_grace_period: float
     state: State
     created_at: float
+    endpoints: tuple[Endpoint, ...] = ()
+    host_network: bool = False
+    shares: str = ""  # the id of the container whose network namespace it uses
+    egress: tuple[Destination, ...] | None = None
     ports: tuple[Port, ...] = ()
     restart: Restart = field(default_factory=Restart)  # as it was declared when this instance was made
     mounted: bool = True  # the overlay is mounted
-    connected: bool = True  # namespace pinned, veth there and on its bridge (True without a network)
+    disconnected: str = ""  # what of its namespace, links, addresses and routes is not as it was made
     restarts: int = 0
     failures: int = 0
     leftovers: tuple[str, ...] = ()
@@ -295,17 +285,15 @@ class SeenContainer:
     command: tuple[str, ...] = ()  # what runs, as in the bundle
     damaged: str = ""  # why its record cannot be used, when it cannot
 
+    @property
+    def connected(self) -> bool:
+        """Whether namespace, links, addresses and routes are as they were made."""
+        return not self.disconnected
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeenNetwork:
-    """A bridge of ours. `subnet` in CIDR form of the gateway's own address, as 10.192.3.1/24."""
-
-    name: str
-    app: str
-    spec: str
-    bridge: str
-    subnet: str
-    up: bool = True
+    @property
+    def address(self) -> str:
+        """Where it is reached first: the IPv4 address of its first endpoint, "" without one."""
+        return next((endpoint.address for endpoint in self.endpoints), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,7 +301,10 @@ class Observed:
     """What the host shows of ours, and what of it constrains us.
 
     `ruleset` is the digest of the rendered ruleset in force, "" when our table is missing or was changed by
-    somebody else. `routes` are the subnets that the host reaches by other links than ours.
+    somebody else. `routes` are the subnets that the host reaches by other links than ours. `guarded` are those for
+    which routing refuses what our table does not let pass. `resolvers` has each resolver that runs by its name, with
+    `core.dns`'s digest of what it was started with, `names` the records that are in force by network. `resolved` are
+    outside names that somebody may connect to, with their addresses and when they were asked for.
     """
 
     images: Mapping[str, SeenImage] = field(default_factory=dict)  # by `image_key`
@@ -322,6 +313,11 @@ class Observed:
     containers: Mapping[str, SeenContainer] = field(default_factory=dict)  # by id
     ruleset: str = ""
     routes: tuple[str, ...] = ()
+    guarded: tuple[str, ...] = ()
+    resolvers: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, Pairs] = field(default_factory=dict)
+    resolved: Mapping[str, tuple[tuple[str, ...], float]] = field(default_factory=dict)
+    listeners: tuple[Listener, ...] = ()
     collected_at: float | None = None  # when unused images were last collected, None when that is not known
     disk_used: float = 0.0  # the share of the image store's file system that is in use
 

@@ -20,18 +20,17 @@ from reconciler.core.model import (
     Container,
     Desired,
     Exited,
-    Network,
     Observed,
     Restart,
     Running,
     SeenContainer,
     SeenImage,
-    SeenNetwork,
     VolumeMount,
     container_id,
     digest,
     revision,
 )
+from reconciler.core.networking import Network, SeenNetwork
 from reconciler.core.steps import (
     ApplyRuleset,
     ConnectContainer,

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal, cast
 
-from reconciler.core.model import Container, Pairs, Port, Protocol, Restart, SeenImage
+from reconciler.core.model import Container, Restart, SeenImage
+from reconciler.core.networking import Pairs, Port, Protocol
 
 PREFIX = "io.reconciler."
 

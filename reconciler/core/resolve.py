@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.core.document import Document, Place, PortMapping
 from reconciler.core.expand import App, Claim, expand
-from reconciler.core.model import Container, Desired, Observed, Port
+from reconciler.core.model import Container, Desired, Observed
+from reconciler.core.networking import Port
 from reconciler.errors import Problem, SpecError
 
 _FIRST_AUTOMATIC, _LAST_AUTOMATIC = 32768, 60999  # the kernel's default ip_local_port_range

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from reconciler.core.model import Protocol
+from reconciler.core.networking import Protocol
 
 Target = tuple[str, int]  # address and port of a replica
 _Key = tuple[str, str, int]  # host address or "", protocol, port

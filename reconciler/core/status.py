@@ -10,17 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, assert_never
 
-from reconciler.core.model import (
-    Container,
-    Created,
-    Dead,
-    Desired,
-    Exited,
-    Observed,
-    Port,
-    Running,
-    SeenContainer,
-)
+from reconciler.core.model import Container, Created, Dead, Desired, Exited, Observed, Running, SeenContainer
+from reconciler.core.networking import Port
 from reconciler.core.steps import Plan
 
 

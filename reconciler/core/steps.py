@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from reconciler.core.model import Container, Network, SeenImage, Volume, image_key
+from reconciler.core.model import Container, SeenImage, Volume, image_key
+from reconciler.core.networking import Network
 
 
 @dataclass(frozen=True, slots=True)

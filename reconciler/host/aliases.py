@@ -6,7 +6,7 @@ by `networks`, read by `observe.links`.
 
 from __future__ import annotations
 
-from reconciler.core.model import Network
+from reconciler.core.networking import Network
 from reconciler.errors import HostError
 
 LIMIT = 255  # bytes: IFALIASZ less the closing NUL

@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 from reconciler.core.addresses import gateway
-from reconciler.core.model import Network
+from reconciler.core.networking import Network
 from reconciler.errors import HostError
 from reconciler.host import rtnetlink
 from reconciler.host.aliases import container_alias, network_alias

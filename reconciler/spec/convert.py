@@ -16,7 +16,8 @@ from reconciler.core.document import (
     Service,
     VolumeDeclaration,
 )
-from reconciler.core.model import Pairs, PullPolicy, Resources, Restart
+from reconciler.core.model import PullPolicy, Resources, Restart
+from reconciler.core.networking import Pairs
 from reconciler.core.reference import canonical
 from reconciler.errors import SpecError
 from reconciler.spec import compose, dotenv, units

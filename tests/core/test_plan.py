@@ -12,16 +12,15 @@ from reconciler.core.model import (
     Desired,
     Exited,
     Observed,
-    Port,
     Restart,
     Running,
     SeenContainer,
-    SeenNetwork,
     State,
     VolumeMount,
     digest,
     revision,
 )
+from reconciler.core.networking import Port, SeenNetwork
 from reconciler.core.plan import Policy, plan
 from reconciler.core.ruleset import Published, render
 from reconciler.core.steps import ApplyRuleset, CreateContainer, Plan, Task

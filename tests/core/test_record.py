@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.model import Container, ImageConfig, Port, Restart, SeenImage
+from reconciler.core.model import Container, ImageConfig, Restart, SeenImage
+from reconciler.core.networking import Port
 from reconciler.core.record import PREFIX, Instance, Record, from_annotations, record, to_annotations
 
 text = st.text(max_size=20)

@@ -18,7 +18,8 @@ from reconciler.core.document import (
     VolumeDeclaration,
 )
 from reconciler.core.expand import app_name, expand
-from reconciler.core.model import BindMount, Dead, Desired, Observed, Port, SeenContainer, VolumeMount
+from reconciler.core.model import BindMount, Dead, Desired, Observed, SeenContainer, VolumeMount
+from reconciler.core.networking import Port
 from reconciler.core.resolve import CERTAIN_AFTER, missing, resolve
 from reconciler.errors import Problem, SpecError
 

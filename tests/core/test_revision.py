@@ -14,7 +14,6 @@ import pytest
 from reconciler.core.model import (
     BindMount,
     Container,
-    Port,
     PullPolicy,
     Resources,
     Restart,
@@ -23,6 +22,7 @@ from reconciler.core.model import (
     container_id,
     revision,
 )
+from reconciler.core.networking import Port
 
 IMAGE = "sha256:" + "5a" * 32
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.core.model import Created, Dead, Exited, Port, Running, State
+from reconciler.core.model import Created, Dead, Exited, Running, State
+from reconciler.core.networking import Port
 from reconciler.core.status import Outcome, Snapshot, Status, project
 from reconciler.core.steps import Plan, PullImage, Task, Wait
 from tests.core.test_plan import WEB_CONTAINER, host, seen

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from hypothesis import strategies as st
 
-from reconciler.core.model import Container, Desired, Network, Port, PullPolicy, Restart, Volume, VolumeMount
+from reconciler.core.model import Container, Desired, PullPolicy, Restart, Volume, VolumeMount
+from reconciler.core.networking import Network, Port
 from tests.fakes import FakeHost
 
 WEB = "docker.io/library/web:1"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core.model import Network, Volume, container_id, revision
+from reconciler.core.model import Volume, container_id, revision
+from reconciler.core.networking import Network
 from reconciler.core.steps import (
     ApplyRuleset,
     CleanContainer,

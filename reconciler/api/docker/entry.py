@@ -20,7 +20,6 @@ from reconciler.core.model import (
     Dead,
     Exited,
     Mount,
-    Port,
     Running,
     SeenContainer,
     SeenImage,
@@ -28,6 +27,7 @@ from reconciler.core.model import (
     VolumeMount,
     digest,
 )
+from reconciler.core.networking import Port
 from reconciler.core.status import Snapshot
 
 

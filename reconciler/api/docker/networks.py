@@ -6,7 +6,8 @@ from reconciler.api.docker import filters as by
 from reconciler.api.docker.entry import network_id
 from reconciler.api.docker.words import NEVER, address, gateway
 from reconciler.api.question import Json, Question, RefusalError
-from reconciler.core.model import Running, SeenContainer, SeenNetwork, digest
+from reconciler.core.model import Running, SeenContainer, digest
+from reconciler.core.networking import SeenNetwork
 from reconciler.core.status import Snapshot
 
 

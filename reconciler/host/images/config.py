@@ -10,7 +10,8 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reconciler.core.model import ImageConfig, Pairs
+from reconciler.core.model import ImageConfig
+from reconciler.core.networking import Pairs
 from reconciler.host.images.documents import Platform, check_digest, read_json
 
 WORDS_LIMIT = 10_000  # arguments, variables, labels

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from reconciler.core.model import SeenNetwork
+from reconciler.core.networking import SeenNetwork
 from reconciler.host import rtnetlink
 from reconciler.host.aliases import parse_container, parse_network
 from reconciler.host.namespaces import pinned

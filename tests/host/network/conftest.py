@@ -19,7 +19,8 @@ from typing import TypeVar
 import pytest
 
 from reconciler.core.addresses import bridge_name
-from reconciler.core.model import Network, digest
+from reconciler.core.model import digest
+from reconciler.core.networking import Network
 from reconciler.core.ruleset import Published, render
 from reconciler.host import syscalls
 from reconciler.host.firewall import Nftables

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.model import Network, SeenNetwork, digest
+from reconciler.core.model import digest
+from reconciler.core.networking import Network, SeenNetwork
 from reconciler.errors import HostError
 from reconciler.host import rtnetlink
 from reconciler.host.aliases import LIMIT, container_alias, network_alias, parse_container, parse_network

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.addresses import bridge_name
-from reconciler.core.model import Network
+from reconciler.core.networking import Network
 from reconciler.errors import HostError
 from reconciler.host.namespaces import is_pinned
 from reconciler.host.netlink import open_doorbell
