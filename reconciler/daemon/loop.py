@@ -22,8 +22,9 @@ from reconciler.core.document import Document
 from reconciler.core.lock import Lock, locked
 from reconciler.core.model import Desired, Observed
 from reconciler.core.names import CONTAINER, EVERYTHING, SPECS, touched
-from reconciler.core.plan import Policy, plan
+from reconciler.core.plan import plan
 from reconciler.core.resolve import missing, resolve
+from reconciler.core.scene import Policy
 from reconciler.core.status import Host, Snapshot
 from reconciler.core.steps import CheckImage, Plan, PullImage, Task
 from reconciler.daemon.events import Events
