@@ -312,12 +312,14 @@ class Task:
     """Steps for one resource, in order, safe to do now. `key` is `kind:name`; one task per key at a time.
 
     `about` says what of the resource is meant (a revision): a task that failed is tried again at once when it changes.
+    `drift`: it puts right what somebody did whom no spec told to; whoever does it again and again is not fought.
     """
 
     key: str
     cause: str
     steps: tuple[Step, ...]
     about: str = ""
+    drift: bool = False
 
     def __str__(self) -> str:
         return "\n".join(f"{self.key}: {step} ({self.cause})" for step in self.steps)
@@ -345,11 +347,13 @@ class Plan:
     """What to do now and what to wait for. Neither tasks nor waits: converged.
 
     `look_again_at` is when something will be due although nothing happened, such as asking for a tag; None for never.
+    `unannounced` names what somebody waits for and nothing rings for: the next look reads it again.
     """
 
     tasks: tuple[Task, ...] = field(default=())
     waits: tuple[Wait, ...] = field(default=())
     look_again_at: float | None = None
+    unannounced: frozenset[str] = frozenset()
 
     @property
     def converged(self) -> bool:
