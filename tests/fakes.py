@@ -147,6 +147,9 @@ class FakeHost:
         seen = self.get(id)
         if isinstance(seen.state, Running) or not seen.mounted or not self.connected(seen):
             raise IllegalCallError(f"start of {seen.name} in state {seen.state}")
+        lender = self.containers.get(seen.shares)
+        if seen.shares and (lender is None or not self.connected(lender)):
+            raise IllegalCallError(f"start of {seen.name} in a network namespace that is gone")
         left = (*seen.leftovers, "run") if isinstance(seen.state, Exited) else seen.leftovers
         running = Running(pid=1, since=self.now)
         self.call(

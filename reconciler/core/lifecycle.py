@@ -35,24 +35,24 @@ def key(name: str) -> str:
     return f"container:{name}"
 
 
-def keep(seen: SeenContainer, restart: Restart, absent: str, now: float) -> Task | Wait | None:
+def keep(seen: SeenContainer, restart: Restart, blocked: str, now: float) -> Task | Wait | None:
     """What `seen` needs so that it runs as its restart policy says; None when it is as it should be.
 
-    `absent` is a network of its own that it cannot be joined to now, "" when it can.
+    `blocked` says why it cannot be connected or started now, "" when it can.
     """
     match seen.state:
         case Dead():
-            return _start(seen, absent, "not running", seen.restarts, 0)
+            return _start(seen, blocked, "not running", seen.restarts, 0)
         case Created():
-            return _start(seen, absent, "its start was interrupted", seen.restarts, seen.failures)
+            return _start(seen, blocked, "its start was interrupted", seen.restarts, seen.failures)
         case Running(stop_sent=float()):
             return _see_it_stop(seen, seen.state, now, "stopping")
         case Running(monitored=False):
             return _stop(seen, "its monitor is gone, output and exit code would be lost")
         case Running():
-            return None if seen.connected else _reconnect(seen, absent)
+            return None if seen.connected else _reconnect(seen, blocked)
         case Exited():
-            return _restart(seen, seen.state, restart, absent, now)
+            return _restart(seen, seen.state, restart, blocked, now)
         case _:
             assert_never(seen.state)
 
@@ -125,22 +125,18 @@ def _see_it_stop(seen: SeenContainer, state: Running, now: float, cause: str) ->
     return Task(key(seen.name), late, (KillContainer(seen.id, seen.name),))
 
 
-def _reconnect(seen: SeenContainer, absent: str) -> Task | Wait:
-    if absent:
-        return _no_network(seen, absent)
+def _reconnect(seen: SeenContainer, blocked: str) -> Task | Wait:
+    if blocked:
+        return Wait(key(seen.name), blocked)
     step = ConnectContainer(seen.id, seen.name, seen.endpoints)
-    return Task(key(seen.name), f"drifted: {seen.disconnected}", (step,))
+    return Task(key(seen.name), f"drifted: {seen.disconnected}", (step,), drift=True)
 
 
-def _no_network(seen: SeenContainer, absent: str) -> Wait:
-    return Wait(key(seen.name), f"waits for network {absent}")
-
-
-def _restart(seen: SeenContainer, state: Exited, restart: Restart, absent: str, now: float) -> Task | Wait | None:
+def _restart(seen: SeenContainer, state: Exited, restart: Restart, blocked: str, now: float) -> Task | Wait | None:
     if finished(seen, restart):
         return None
     if state.stopped:
-        return _start(seen, absent, "was stopped, and is wanted", seen.restarts + 1, 0)
+        return _start(seen, blocked, "was stopped, and is wanted", seen.restarts + 1, 0)
     if restart.max_retries and seen.restarts >= restart.max_retries:
         reason = f"exited with code {state.code}; its restart policy allows {restart.max_retries} tries and no more"
         return Wait(key(seen.name), reason)
@@ -150,12 +146,12 @@ def _restart(seen: SeenContainer, state: Exited, restart: Restart, absent: str, 
     if state.at <= now < ready:  # an end in the future: somebody set the clock
         again = f"{ended}, {failures} times in a row; restarts after {delay(failures):g} s"
         return Wait(key(seen.name), again, until=ready, passing=failures <= SETTLING_FAILURES)
-    return _start(seen, absent, ended, seen.restarts + 1, failures)
+    return _start(seen, blocked, ended, seen.restarts + 1, failures)
 
 
-def _start(seen: SeenContainer, absent: str, cause: str, restarts: int, failures: int) -> Task | Wait:
-    if absent:
-        return _no_network(seen, absent)
+def _start(seen: SeenContainer, blocked: str, cause: str, restarts: int, failures: int) -> Task | Wait:
+    if blocked:
+        return Wait(key(seen.name), blocked)
     steps: list[Step] = []
     if isinstance(seen.state, Created):
         steps.append(KillContainer(seen.id, seen.name))

@@ -28,7 +28,7 @@ def bridges(scene: Scene, now: float) -> Iterator[Task | Wait]:
             yield Wait(f"network:{name}", subnet6.message)
         elif cause := _why(network, scene.observed.networks.get(name), subnet, subnet6):
             step = CreateNetwork(network, scene.bridge(network), subnet, subnet6)
-            yield Task(f"network:{name}", cause, (step,))
+            yield Task(f"network:{name}", cause, (step,), drift=cause.startswith("drifted"))
     for name, seen in sorted(scene.observed.networks.items()):
         unused = name not in scene.networks and not scene.taken.get(name)
         if unused and not scene.held(seen.app, seen.spec, now):

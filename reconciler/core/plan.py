@@ -130,7 +130,13 @@ def _replica(scene: Scene, container: Container, now: float) -> Iterator[Entry]:
 
 def _current(scene: Scene, container: Container, image: SeenImage | None) -> SeenContainer | None:
     instances = scene.instances.get(container.name, ())
-    return next((seen for seen in instances if _is_current(seen, container, image)), None)
+    owner = _owner(scene, container)
+    return next((seen for seen in instances if seen.shares == owner and _is_current(seen, container, image)), None)
+
+
+def _owner(scene: Scene, container: Container) -> str:
+    """The id of the container whose network namespace it uses now, "" when it has its own."""
+    return next((seen.id for seen in scene.instances.get(container.shares, ())), "")
 
 
 def _is_current(seen: SeenContainer, container: Container, image: SeenImage | None) -> bool:
@@ -147,6 +153,8 @@ def _why_replaced(
         return seen.damaged
     if current:
         return "a newer instance runs"
+    if container.shares and seen.revision == revision(container, seen.image_digest):
+        return f"{container.shares}, whose network it shares, was replaced"
     return images.moved(seen, container, image) or f"revision {seen.revision[:12]} is no longer wanted"
 
 
@@ -157,6 +165,8 @@ def _not_ready(scene: Scene, container: Container, image: SeenImage | None) -> s
     for attachment in container.networks:
         if not scene.usable(attachment.network):
             return _waits_for_network(scene, attachment.network)
+    if container.shares and not _lends(scene, _owner(scene, container)):
+        return _waits_for_owner(container.shares)
     missing = sorted(_volumes_of(container) - scene.observed.volumes)
     if missing:
         return f"waits for volume {missing[0]}"
@@ -182,6 +192,16 @@ def _asked_since(scene: Scene, now: float) -> dict[str, float]:
 def _waits_for_network(scene: Scene, name: str) -> str:
     undeclared = "" if name in scene.networks else ", which no spec declares"
     return f"waits for network {name}{undeclared}"
+
+
+def _lends(scene: Scene, owner: str) -> bool:
+    """Whether others can be started in this container's network namespace: it is there as long as this one is."""
+    seen = scene.observed.containers.get(owner)
+    return seen is not None and seen.connected and isinstance(seen.state, Running)
+
+
+def _waits_for_owner(name: str) -> str:
+    return f"waits for container {name}, whose network it shares"
 
 
 def _volumes_of(container: Container) -> set[str]:
@@ -219,10 +239,19 @@ def _create(scene: Scene, container: Container, image: SeenImage, now: float) ->
     yield Task(lifecycle.key(container.name), "missing", steps, about=made)
 
 
+def _blocked(scene: Scene, seen: SeenContainer) -> str:
+    """Why `seen` cannot be connected or started now."""
+    if seen.shares and not _lends(scene, seen.shares):
+        owner = scene.observed.containers.get(seen.shares)
+        return _waits_for_owner(owner.name if owner else seen.shares[:12])
+    absent = next((end.network.name for end in seen.endpoints if not scene.usable(end.network.name)), "")
+    return f"waits for network {absent}" if absent else ""
+
+
 def _joint(scene: Scene, container: Container) -> Joint | Refused:
     """Where a new instance goes; all its networks are usable."""
     if container.shares:
-        return Joint(shares=scene.instances[container.shares][0].id)
+        return Joint(shares=_owner(scene, container))
     names = [attachment.network for attachment in container.networks]
     subnets = {name: scene.subnets[name] for name in names}
     return joint(
@@ -238,8 +267,7 @@ def _joint(scene: Scene, container: Container) -> Joint | Refused:
 
 def _kept(scene: Scene, seen: SeenContainer, restart: Restart, now: float) -> Iterator[Entry]:
     """Keeps `seen` as it is: running, connected, and without leftovers."""
-    absent = next((end.network.name for end in seen.endpoints if not scene.usable(end.network.name)), "")
-    urgent = lifecycle.keep(seen, restart, absent, now)
+    urgent = lifecycle.keep(seen, restart, _blocked(scene, seen), now)
     if urgent:
         yield urgent
     if not isinstance(urgent, Task) and (cleaning := lifecycle.clean(seen)):

@@ -366,6 +366,39 @@ def test_a_dependency_is_started_first() -> None:
     assert made(desired(db, web), host(running)).tasks[0].key == "container:shop-web-1"
 
 
+LENDER = container(service="vpn")
+SHARING = container(service="app", networks=(), shares="shop-vpn-1", depends_on=("vpn",))
+
+
+def test_who_shares_a_network_waits_for_its_owner() -> None:
+    assert printed(desired(SHARING, LENDER), host())[-1] == (
+        "container:shop-app-1: waits for container shop-vpn-1, whose network it shares"
+    )
+
+
+def test_when_the_owner_is_replaced_who_shares_its_network_moves_with_it() -> None:
+    owner = seen(of=LENDER, id="b" * 64)
+    moved = seen(of=SHARING, id="c" * 64, endpoints=(), shares="a" * 64)
+    assert printed(desired(SHARING, LENDER), host(owner, moved)) == [
+        "container:shop-app-1: stop container shop-app-1 cccccccccccc with SIGTERM"
+        " (shop-vpn-1, whose network it shares, was replaced)",
+    ]
+    assert made(desired(SHARING, LENDER), host(owner, replace(moved, shares=owner.id))).converged
+
+
+def test_who_shares_a_network_is_left_alone_while_its_owner_is_being_replaced() -> None:
+    stopping = seen(Running(pid=7, since=4000.0, stop_sent=NOW - 1), of=LENDER, revision="old")
+    sharing = seen(of=SHARING, id="c" * 64, endpoints=(), shares=stopping.id)
+    assert [line.split(":")[1] for line in printed(desired(SHARING, LENDER), host(stopping, sharing))] == ["shop-vpn-1"]
+
+
+def test_a_network_that_no_spec_declares_is_waited_for() -> None:
+    wanted = Desired(containers={WEB_CONTAINER.name: WEB_CONTAINER})
+    assert printed(wanted, host(networks={}, ruleset="")) == [
+        "container:shop-web-1: waits for network shop_default, which no spec declares"
+    ]
+
+
 def test_a_full_network_is_a_sentence() -> None:
     small = replace(NETWORK, subnet="10.0.7.1/30")
     found = made(desired(WEB_CONTAINER, container(replica=2)), host(networks={"shop_default": small}, ruleset=""))

@@ -59,6 +59,9 @@ def check(host: FakeHost, desired: Desired, end: Plan) -> None:
             newest = host.answer(wanted.image, "").digest
             asked = host.seen_images[wanted.image].checked_at
             assert running[name].image_digest == newest or asked > host.now - wanted.pull_policy.interval
+    for name, wanted in desired.containers.items():
+        lender = running[wanted.shares].id if wanted.shares else ""
+        assert running[name].shares == lender, f"{name} is not where {wanted.shares} is"
     assert all(not seen.leftovers for seen in host.containers.values())
     addresses = [(end.network.name, end.ipv4) for seen in host.containers.values() for end in seen.endpoints]
     assert len(addresses) == len(set(addresses))

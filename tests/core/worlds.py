@@ -81,12 +81,17 @@ def apps(draw: st.DrawFn, name: str) -> list[Container]:
         environment = (("V", draw(st.sampled_from("12"))),)
         restart = draw(restarts)
         policy = draw(pull_policies)
-        network = draw(st.sampled_from([f"{name}_default", f"{name}_default", None]))
+        own, shared = f"{name}_default", f"{name}_back"
+        networks = draw(st.sampled_from([(own,), (own,), (own, shared), (), None]))
+        lender = found[0] if found and networks is None and found[0].restart.policy == "always" else None
+        where: dict[str, object] = {"networks": attached(*(networks or ()))}
+        if lender:
+            where, ports, first = {"networks": (), "shares": lender.name}, (), lender.service
         found += [
             container(
                 name, service, replica, ports=ports, mounts=mounts, environment=environment, restart=restart,
-                pull_policy=policy, networks=attached(network), depends_on=(first,) if first else (),
-                image=draw(st.sampled_from([WEB, DB])),
+                pull_policy=policy, depends_on=(first,) if first else (), image=draw(st.sampled_from([WEB, DB])),
+                **where,
             )
             for replica in range(1, draw(st.integers(1, 3)) + 1)
         ]  # fmt: skip
