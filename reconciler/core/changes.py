@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Literal
 
 from reconciler.core.model import Created, Dead, Exited, Observed, Pairs, Running, SeenContainer
+from reconciler.core.progress import describe
 from reconciler.core.status import Snapshot
 
 Kind = Literal["container", "image", "network", "volume", "firewall", "spec", "daemon"]
@@ -34,6 +35,7 @@ def changes(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
     return tuple(
         chain(
             _specs(before, after),
+            _pulls(before, after),
             _sets(before.observed, after.observed),
             _moved(before.observed, after.observed),
             _ruleset(before, after),
@@ -80,6 +82,16 @@ def _sets(before: Observed, after: Observed) -> Iterator[Change]:
             yield Change(kind=kind, name=name, action=action)
         for name in sorted(old - new):
             yield Change(kind=kind, name=name, action="removed")
+
+
+def _pulls(before: Snapshot, after: Snapshot) -> Iterator[Change]:
+    """That a pull began, and every tenth of it: few enough that they do not push other events out of memory."""
+    for name, now in sorted(after.progress.items()):
+        old = before.progress.get(name)
+        if old is None or now.tenths > old.tenths:
+            counts = {"done": now.done, "total": now.total, "layersDone": now.finished, "layers": len(now.layers)}
+            attributes = tuple((key, str(value)) for key, value in counts.items())
+            yield Change(kind="image", name=name, action="pulling", message=describe(now), attributes=attributes)
 
 
 def _ruleset(before: Snapshot, after: Snapshot) -> Iterator[Change]:
