@@ -6,6 +6,7 @@ pulled.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,8 @@ DRAW_EVERY = 0.2
 STALLED = 3.0  # seconds without a byte that are worth telling
 _BAR = 20  # characters
 _NAME = 44  # characters of a name; the end says more than the beginning
+
+log = logging.getLogger(__name__)
 
 
 class Progressing:
@@ -47,7 +50,7 @@ class Progressing:
                 del self._pulls[progress.reference], self._begun[progress.reference]
                 self._draw(now)
                 if progress.done >= progress.total and (self._screen.terminal or told is not None):
-                    self._screen.say(ended(progress, now - begun))
+                    log.info("image:%s: %s", progress.reference, ended(progress, now - begun))
         self._some.set()
 
     def draw(self) -> None:
@@ -63,7 +66,7 @@ class Progressing:
         for pull in pulls:
             if now - self._told.get(pull.reference, self._begun[pull.reference]) >= LINE_EVERY:
                 self._told[pull.reference] = now
-                self._screen.say(f"pulling {pull.reference}: {describe(pull)}{stalled(pull, now)}")
+                log.info("image:%s: pulling, %s%s", pull.reference, describe(pull), stalled(pull, now))
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
@@ -126,4 +129,4 @@ def ended(progress: Progress, seconds: float) -> str:
     """The line that stays of a pull."""
     count = len(progress.layers)
     layers = "1 layer" if count == 1 else f"{count} layers"
-    return f"pulled {progress.reference}: {size(progress.total)} in {layers}, in {seconds:.1f} s"
+    return f"pulled {size(progress.total)} in {layers}, in {seconds:.1f} s"

@@ -16,7 +16,8 @@ MB = 1_000_000
 
 
 @pytest.fixture(autouse=True)
-def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+def wide(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "reconciler")
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("LINES", "24")
     monkeypatch.setenv("TERM", "xterm")
@@ -45,41 +46,44 @@ class Shown:
         self.progressing.draw()
 
 
-def test_a_short_pull_says_nothing_where_there_is_no_terminal() -> None:
+def test_a_short_pull_says_nothing_where_there_is_no_terminal(caplog: pytest.LogCaptureFixture) -> None:
     """The step that ends is logged anyway."""
     shown = Shown(io.StringIO())
     for done in (0, 50, 100):
         shown.show(pull(done))
     shown.show(pull(100, over=True))
     assert shown.stream.getvalue() == ""
+    assert caplog.messages == []
 
 
-def test_a_long_pull_says_how_far_it_is_now_and_then() -> None:
+def test_a_long_pull_says_how_far_it_is_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
     shown = Shown(io.StringIO())
     for done in range(0, 101, 10):
         shown.show(pull(done, at=shown.now))
         shown.show(pull(done, "db:1", at=shown.now))
         shown.now += LINE_EVERY / 2 + 0.1
     shown.show(pull(100, over=True))
-    lines = shown.stream.getvalue().splitlines()
-    assert lines[0] == "pulling web:1: 20 % of 100 MB, 5.0 MB/s, 16s left, 0 of 2 layers"
-    assert sum("pulling web:1" in line for line in lines) == 5
-    assert sum("pulling db:1" in line for line in lines) == 5
-    assert lines[-1] == "pulled web:1: 100 MB in 2 layers, in 28.6 s"
-    assert "\x1b" not in shown.stream.getvalue()
+    lines = caplog.messages
+    assert lines[0] == "image:web:1: pulling, 20 % of 100 MB, 5.0 MB/s, 16s left, 0 of 2 layers"
+    assert sum("image:web:1: pulling" in line for line in lines) == 5
+    assert sum("image:db:1: pulling" in line for line in lines) == 5
+    assert lines[-1] == "image:web:1: pulled 100 MB in 2 layers, in 28.6 s"
+    assert shown.stream.getvalue() == ""
 
 
-def test_a_pull_for_which_nothing_comes_is_told_also_without_a_report() -> None:
+def test_a_pull_for_which_nothing_comes_is_told_also_without_a_report(caplog: pytest.LogCaptureFixture) -> None:
     shown = Shown(io.StringIO())
     shown.show(pull(50))
     shown.now += LINE_EVERY
     shown.progressing.draw()
-    assert shown.stream.getvalue() == (
-        "pulling web:1: 50 % of 100 MB, 5.0 MB/s, 10s left, 1 of 2 layers, nothing for 5s\n"
-    )
+    assert caplog.messages == [
+        "image:web:1: pulling, 50 % of 100 MB, 5.0 MB/s, 10s left, 1 of 2 layers, nothing for 5s"
+    ]
 
 
-def test_a_terminal_has_a_line_for_the_pull_and_one_for_each_layer_on_its_way() -> None:
+def test_a_terminal_has_a_line_for_the_pull_and_one_for_each_layer_on_its_way(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     terminal = Terminal()
     shown = Shown(terminal)
     shown.show(pull(20))
@@ -94,7 +98,8 @@ def test_a_terminal_has_a_line_for_the_pull_and_one_for_each_layer_on_its_way() 
     ]
     shown.now += 7
     shown.show(pull(100, over=True))
-    assert terminal.seen == ["pulled web:1: 100 MB in 2 layers, in 7.0 s"]
+    assert terminal.seen == []
+    assert caplog.messages == ["image:web:1: pulled 100 MB in 2 layers, in 7.0 s"]
 
 
 def test_several_pulls_are_summed_up() -> None:
