@@ -69,6 +69,7 @@ class Settings:
     socket_group: str = "reconciler"
     address_pool: str = "10.192.0.0/12"
     network_prefix: int = 24  # prefix length of a network taken from the pool
+    packet_mark: int = 0x1000  # the one bit of packets' marks that is ours; see github.com/fwmark/registry
     resync: float = 30.0  # seconds between full looks at everything
     workers: int = 4
     pulls: int = 3  # images fetched at the same time
