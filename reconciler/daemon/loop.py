@@ -22,8 +22,9 @@ from reconciler.core.document import Document
 from reconciler.core.lock import Lock, locked
 from reconciler.core.model import Desired, Observed
 from reconciler.core.names import CONTAINER, EVERYTHING, SPECS, touched
-from reconciler.core.plan import Policy, plan
+from reconciler.core.plan import plan
 from reconciler.core.resolve import missing, resolve
+from reconciler.core.scene import Policy
 from reconciler.core.status import Host, Snapshot
 from reconciler.core.steps import CheckImage, Plan, PullImage, Task
 from reconciler.daemon.events import Events
@@ -109,7 +110,7 @@ class Loop:
         """One pass of the pipeline: the whole program."""
         around, now = self.around, self.around.clock()
         begun = time.perf_counter(), time.thread_time()
-        names |= self._collect(now)
+        names |= self._collect(now) | self.plan.unannounced
         observed = around.observe(names)
         if names & {SPECS, EVERYTHING}:
             self.desired = missing(meaning(around.load(), observed), observed, self.desired, now)
@@ -195,14 +196,14 @@ class Loop:
             if error:
                 self.around.retries.fail(task, error, now)
             else:
-                self.around.retries.forget(task.key)
+                self.around.retries.succeed(task, now)
         return frozenset(names)
 
     # --- publishing ------------------------------------------------------------------------------------------
 
     def _publish(self, observed: Observed, now: float, begun: tuple[float, float]) -> None:
         around = self.around
-        around.retries.keep_only(frozenset(task.key for task in self.plan.tasks) | self._doing.keys())
+        around.retries.keep_only(frozenset(task.key for task in self.plan.tasks) | self._doing.keys(), now)
         before = around.events.current()
         snapshot = Snapshot(
             at=now,

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 from reconciler.api.server import Server, serve
 from reconciler.core.names import LINKS, RULES, SPECS
-from reconciler.core.plan import Policy
+from reconciler.core.networking import Pairs, Resolver
+from reconciler.core.scene import Policy
 from reconciler.core.status import Host, Snapshot
 from reconciler.daemon.events import Events
 from reconciler.daemon.loop import Loop, Specs, Surroundings
@@ -43,6 +44,20 @@ from reconciler.settings import Settings
 from reconciler.sources.specs import Specs as SpecFiles
 
 STOP_TIME = 5.0  # seconds that tasks have to end when the daemon is stopped
+
+
+class _NoNames:
+    def serve(self, resolver: Resolver) -> None:
+        """No."""
+
+    def stop(self, name: str) -> None:
+        """No."""
+
+    def write(self, network: str, hosts: Pairs) -> None:
+        """No."""
+
+    def resolve(self, names: tuple[str, ...]) -> None:
+        """No."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +160,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
             bundles=bundles,
             runtime=runtime,
             networks=BridgeNetworks(settings),
+            names=_NoNames(),
             firewall=found.firewall,
             volumes=found.volumes,
         ),
