@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address, ip_interface
 
-from reconciler.core.addresses import Exhausted
+from reconciler.core.addresses import Refused
 from reconciler.core.model import Container, SeenContainer, canonical, digest
 from reconciler.core.networking import Attachment, Endpoint, Network, Pairs, Resolver, SeenNetwork
 
@@ -124,13 +124,13 @@ def resolvers(
     seen: Mapping[str, SeenNetwork],
     askers: Iterable[Asker],
     taken: Mapping[str, Collection[str]],
-) -> Mapping[str, Resolver | Exhausted]:
+) -> Mapping[str, Resolver | Refused]:
     """All resolvers by name: one for each of `networks` whose bridge is there, and one for each other view.
 
     `taken` are the addresses that containers have in each network. An address that somebody asks already is kept.
     """
     places = {name: seen[name] for name in networks if name in seen and networks[name].driver == "bridge"}
-    made: dict[str, Resolver | Exhausted] = {}
+    made: dict[str, Resolver | Refused] = {}
     for name, place in sorted(places.items()):
         own = View((name,), () if networks[name].internal else None)
         made[name] = _resolver(own, place, _gateways(place), places)
@@ -141,7 +141,7 @@ def resolvers(
     for other, asked in sorted(_others(askers, places).items(), key=lambda entry: (not entry[1], entry[0].resolver)):
         place = places[other.networks[0]]
         address = asked or _highest_free(place, used[place.name])
-        if isinstance(address, Exhausted):
+        if isinstance(address, Refused):
             made[other.resolver] = address
         else:
             used[place.name].update(address)
@@ -160,13 +160,13 @@ def _others(askers: Iterable[Asker], places: Mapping[str, SeenNetwork]) -> dict[
     return {other: tuple(asked) for other, asked in found.items()}
 
 
-def nameservers(of: View | None, found: Mapping[str, Resolver | Exhausted]) -> tuple[str, ...]:
+def nameservers(of: View | None, found: Mapping[str, Resolver | Refused]) -> tuple[str, ...]:
     """What resolv.conf names for this view: one address, as a second of the same process helps nobody; () without."""
     resolver = found.get(of.resolver) if of else None
     return resolver.addresses[:1] if isinstance(resolver, Resolver) else ()
 
 
-def extra_addresses(found: Mapping[str, Resolver | Exhausted], network: str) -> tuple[str, ...]:
+def extra_addresses(found: Mapping[str, Resolver | Refused], network: str) -> tuple[str, ...]:
     """The addresses that the bridge of `network` needs beside its gateways'."""
     return tuple(
         address
@@ -198,7 +198,7 @@ def _belongs(address: str, place: SeenNetwork) -> bool:
     )
 
 
-def _highest_free(place: SeenNetwork, used: Collection[str]) -> tuple[str] | Exhausted:
+def _highest_free(place: SeenNetwork, used: Collection[str]) -> tuple[str] | Refused:
     """From the top of the first subnet, as containers get theirs from the bottom."""
     network = ip_interface(place.subnet or place.subnet6).network
     taken = {int(ip_address(address)) for address in used}
@@ -206,7 +206,7 @@ def _highest_free(place: SeenNetwork, used: Collection[str]) -> tuple[str] | Exh
     for number in range(last, int(network.network_address), -1):
         if number not in taken:
             return (str(network[number - int(network.network_address)]),)
-    return Exhausted(f"cannot choose an address for a resolver: all of {network} are in use; use a larger subnet")
+    return Refused(f"cannot choose an address for a resolver: all of {network} are in use; use a larger subnet")
 
 
 def _zones(place: SeenNetwork) -> Iterator[str]:
