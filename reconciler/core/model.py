@@ -273,6 +273,8 @@ class SeenContainer:
     endpoints: tuple[Endpoint, ...] = ()
     host_network: bool = False
     shares: str = ""  # the id of the container whose network namespace it uses
+    nameservers: tuple[str, ...] = ()  # in its resolv.conf, when they are ours
+    dns: tuple[str, ...] = ()  # whom outside names are asked of, () for the host's own
     egress: tuple[Destination, ...] | None = None
     ports: tuple[Port, ...] = ()
     restart: Restart = field(default_factory=Restart)  # as it was declared when this instance was made
