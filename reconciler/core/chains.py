@@ -122,18 +122,15 @@ _INET = """\
 	# Into a network: answers, published ports, and neighbours when bridged packets are filtered too.
 	chain forward {
 		type filter hook forward priority 0; policy accept;
-		iifname @internal ip saddr . ip daddr != @same4 drop
-		oifname @internal ip saddr . ip daddr != @same4 drop
-		iifname @internal ip6 saddr . ip6 daddr != @same6 drop
-		oifname @internal ip6 saddr . ip6 daddr != @same6 drop
+		iifname @internal iifname . oifname != @neighbours drop
+		oifname @internal iifname . oifname != @neighbours drop
 		oifname @bridges goto inward
 	}
 
 	chain inward {
 		ct state established,related accept
 		ct status dnat accept
-		iifname @bridges ip saddr . ip daddr @same4 accept
-		iifname @bridges ip6 saddr . ip6 daddr @same6 accept
+		iifname . oifname @neighbours accept
 		drop
 	}
 

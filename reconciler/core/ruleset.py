@@ -189,6 +189,7 @@ def _links(networks: Iterable[Bridge]) -> Iterator[str]:
     for name, wanted in (("bridges", {False, True}), ("internal", {True})):
         links = sorted({f'"{network.bridge}"' for network in networks if network.internal in wanted})
         yield _set(name, "ifname", links)
+    yield _set("neighbours", "ifname . ifname", sorted({f'"{net.bridge}" . "{net.bridge}"' for net in networks}))
 
 
 def _sets(version: _Version, rules: Rules, all_doors: Iterable[_Door]) -> Iterator[str]:
