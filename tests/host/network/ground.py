@@ -34,6 +34,7 @@ class Ground:
     def __init__(self, run: Path, closing: ExitStack) -> None:
         self.settings = Settings(instance="test", run=run, state=run)
         self.firewall = Nftables(self.settings)
+        closing.callback(self.firewall.close)
         self.rules = Rules()
         self.places: dict[str, Path] = {"host": HOME}
         self._closing = closing
