@@ -111,7 +111,7 @@ class Loop:
         """One pass of the pipeline: the whole program."""
         around, now = self.around, self.around.clock()
         begun = time.perf_counter(), time.thread_time()
-        names |= self._collect(now) | self.plan.unannounced
+        names |= self._collect(now) | self.plan.reads
         observed = around.observe(names)
         if names & {SPECS, EVERYTHING}:
             self.desired = missing(meaning(around.load(), observed), observed, self.desired, now)

@@ -38,7 +38,7 @@ class BridgeNetworks:
         self._lock = threading.Lock()
         self._leaving: set[str] = set()
 
-    def create(self, network: Network, bridge: str, subnet: str, subnet6: str) -> None:
+    def create(self, network: Network, bridge: str, subnets: tuple[str, str], extra: tuple[str, ...] = ()) -> None:
         """Make or complete the bridge with the gateway's address `subnet` (CIDR), up and marked as ours.
 
         Also switches forwarding on, and lets the bridge carry the loopback's addresses, which publishing on
@@ -53,7 +53,7 @@ class BridgeNetworks:
                 rtnetlink.set_no_ipv6_address(bridge),
                 rtnetlink.set_up(bridge),
             )
-            _put_address(host, _index(host, bridge), subnet)
+            _put_address(host, _index(host, bridge), subnets[0])
             _sysctl(f"net/ipv4/conf/{bridge}/route_localnet", "1")
             _sysctl("net/ipv4/ip_forward", "1")
 
