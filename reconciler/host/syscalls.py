@@ -1,4 +1,4 @@
-"""The four system calls that Python 3.11 does not offer: mount, umount2, unshare, setns.
+"""The system calls that Python 3.11 does not offer: mount, umount2, unshare, setns, and those of inotify.
 
 Each does one call and raises `OSError` with the kernel's errno; saying what that means for a person is the
 caller's part. ctypes gives up the interpreter's lock during a call, so a slow mount stops no other thread.
@@ -50,6 +50,25 @@ def unshare(flags: int) -> None:
 def setns(descriptor: int, flags: int = 0) -> None:
     """setns(2): move the calling thread into the namespace of `descriptor`; `flags` demand a kind."""
     _call(_libc.setns(ctypes.c_int(descriptor), ctypes.c_int(flags)))
+
+
+def inotify() -> int:
+    """inotify_init1(2): a descriptor that does not block and is closed for programs that are run."""
+    descriptor = int(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+    _call(min(descriptor, 0))
+    return descriptor
+
+
+def inotify_watch(descriptor: int, path: str, events: int) -> int:
+    """inotify_add_watch(2); the watch's number."""
+    number = int(_libc.inotify_add_watch(descriptor, os.fsencode(path), ctypes.c_uint32(events)))
+    _call(min(number, 0), path)
+    return number
+
+
+def inotify_ignore(descriptor: int, number: int) -> None:
+    """inotify_rm_watch(2)."""
+    _call(_libc.inotify_rm_watch(descriptor, number))
 
 
 def _call(result: Any, path: str | None = None) -> None:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from reconciler.core.model import Observed, SeenContainer, SeenImage
 from reconciler.core.names import CONTAINER, EVERYTHING, IMAGES, LINKS, RULES, VOLUMES
+from reconciler.core.wiring import disconnected
 from reconciler.host.observe.links import Links
 
 
@@ -31,7 +32,7 @@ class Readers:
     usage: Callable[[], tuple[float | None, float]]  # of the image store
     volumes: Callable[[], frozenset[str]]
     containers: Containers
-    links: Callable[[], Links]
+    links: Callable[[bool], Links]  # True for a look from nothing
     ruleset: Callable[[], str]
 
 
@@ -44,13 +45,14 @@ class Observer:
     _usage: tuple[float | None, float] = (None, 0.0)
     _volumes: frozenset[str] = frozenset()
     _ruleset: str = ""
+    _judged: dict[str, tuple[object, object, str]] = field(default_factory=dict)
     _joined: dict[str, tuple[SeenContainer, SeenContainer]] = field(default_factory=dict)
 
     def look(self, names: frozenset[str]) -> Observed:
         """The host as it is now; see `core.names` for what may be named."""
         everything = EVERYTHING in names
         if everything or LINKS in names:
-            self._links = self.readers.links()
+            self._links = self.readers.links(everything)
         if everything or RULES in names:
             self._ruleset = self.readers.ruleset()
         if everything or IMAGES in names:
@@ -76,11 +78,24 @@ class Observer:
     def _join(self, found: Mapping[str, SeenContainer]) -> dict[str, SeenContainer]:
         """Containers with their links; an unchanged one stays the same object, so that comparing it costs nothing."""
         self._joined = {id: self._with_link(id, seen) for id, seen in found.items()}
+        self._judged = {id: judged for id, judged in self._judged.items() if id in found}
         return {id: joined for id, (_, joined) in self._joined.items()}
 
     def _with_link(self, id: str, seen: SeenContainer) -> tuple[SeenContainer, SeenContainer]:
-        connected = id in (self._links.pinned if seen.network is None else self._links.attached)
+        fault = self._fault(id, seen)
         before = self._joined.get(id)
-        if before and before[0] is seen and before[1].connected == connected:
+        if before and before[0] is seen and before[1].disconnected == fault:
             return before
-        return seen, seen if seen.connected == connected else replace(seen, connected=connected)
+        return seen, seen if seen.disconnected == fault else replace(seen, disconnected=fault)
+
+    def _fault(self, id: str, seen: SeenContainer) -> str:
+        """What is wrong with its links. Who is in somebody else's namespace has none of its own."""
+        if seen.host_network or seen.shares:
+            return ""
+        inside, ends = self._links.insides.get(id), self._links.ends.get(id, {})
+        known = self._judged.get(id)
+        if known and known[0] is seen.endpoints and known[1] == (inside, ends):
+            return known[2]
+        fault = disconnected(seen.endpoints, inside, ends)
+        self._judged[id] = seen.endpoints, (inside, ends), fault
+        return fault

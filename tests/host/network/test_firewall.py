@@ -14,7 +14,8 @@ from reconciler.errors import HostError
 from reconciler.host import firewall
 from reconciler.host.elements import difference
 from reconciler.host.firewall import Nftables
-from reconciler.host.netlink import NETFILTER, Message, Netlink, drain, open_rules_doorbell
+from reconciler.host.doorbells import drain, open_rules_doorbell
+from reconciler.host.netlink import NETFILTER, Message, Netlink
 from reconciler.host.nftables import fingerprint, generation
 from tests.core.test_ruleset import BRIDGES, NETWORKS, PORTS, PUBLISHED
 from tests.host.network.conftest import World, nft
