@@ -12,7 +12,7 @@ from posixpath import basename, dirname, splitext
 
 from reconciler.core.document import Document, Place, PortMapping, Service
 from reconciler.core.model import Container, Mount, Volume, VolumeMount
-from reconciler.core.networking import Network
+from reconciler.core.networking import Attachment, Network
 from reconciler.errors import Problem
 
 FOLDER_SPECS = ("compose.yaml", "compose.yml", "compose.toml", "docker-compose.yaml", "docker-compose.yml")
@@ -106,7 +106,7 @@ def _replicas(app: str, spec: str, service: Service, network: str, volumes: dict
             replica=replica,
             spec=spec,
             image=service.image,
-            network=network,
+            networks=(Attachment(network=network),),
             command=service.command,
             entrypoint=service.entrypoint,
             environment=service.environment,

@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from reconciler.api.server import Server, serve
-from reconciler.core.names import LINKS, RULES, SPECS
-from reconciler.core.plan import Policy
+from reconciler.core.names import RULES, SPECS
+from reconciler.core.networking import Pairs, Resolver
+from reconciler.core.scene import Policy
 from reconciler.core.status import Host, Snapshot
 from reconciler.daemon.events import Events
 from reconciler.daemon.loop import Loop, Specs, Surroundings
@@ -26,9 +27,9 @@ from reconciler.daemon.queue import Queue, Retries
 from reconciler.daemon.watch import Watch
 from reconciler.daemon.workers import Workers
 from reconciler.errors import HostError
-from reconciler.host import netlink
 from reconciler.host.bundles import ContainerBundles
 from reconciler.host.cgroups import Cgroups, detect
+from reconciler.host.doorbells import drain, open_rules_doorbell
 from reconciler.host.firewall import Nftables
 from reconciler.host.images.store import ImageStore
 from reconciler.host.networks import BridgeNetworks
@@ -43,6 +44,20 @@ from reconciler.settings import Settings
 from reconciler.sources.specs import Specs as SpecFiles
 
 STOP_TIME = 5.0  # seconds that tasks have to end when the daemon is stopped
+
+
+class _NoNames:
+    def serve(self, resolver: Resolver) -> None:
+        """No."""
+
+    def stop(self, name: str) -> None:
+        """No."""
+
+    def write(self, network: str, hosts: Pairs) -> None:
+        """No."""
+
+    def resolve(self, names: tuple[str, ...]) -> None:
+        """No."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +90,7 @@ class Adapters:
     volumes: VolumeFolders
     firewall: Nftables
     containers: ContainerReader
+    links: LinkReader
     cgroups: Cgroups
     observer: Observer
 
@@ -83,13 +99,13 @@ def adapters(settings: Settings) -> Adapters:
     """Enough to look at the host; nothing of it is changed by making them."""
     images, volumes, firewall = ImageStore(settings), VolumeFolders(settings), Nftables(settings)
     cgroups = detect(settings.instance, settings.cgroup_driver)
-    containers = ContainerReader(settings, cgroups)
+    containers, links = ContainerReader(settings, cgroups), LinkReader(settings)
     readers = Readers(
         images=images.seen,
         usage=images.usage,
         volumes=volumes.seen,
         containers=containers,
-        links=LinkReader(settings).look,
+        links=links.look,
         ruleset=firewall.look,
     )
     return Adapters(
@@ -97,6 +113,7 @@ def adapters(settings: Settings) -> Adapters:
         volumes=volumes,
         firewall=firewall,
         containers=containers,
+        links=links,
         cgroups=cgroups,
         observer=Observer(readers),
     )
@@ -145,6 +162,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
             bundles=bundles,
             runtime=runtime,
             networks=BridgeNetworks(settings),
+            names=_NoNames(),
             firewall=found.firewall,
             volumes=found.volumes,
         ),
@@ -156,7 +174,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         policy=policy(settings, time.time()),
         host=describe(settings, found.cgroups),
         resync=settings.resync,
-        doorbells=_doorbells(),
+        doorbells={**found.links.doorbells(), **_rules_doorbell()},
         monitors=found.containers.monitors,
         anticipate=runtime.anticipate,
         show=show,
@@ -220,16 +238,12 @@ def describe(settings: Settings, cgroups: Cgroups) -> Host:
     )
 
 
-def _doorbells() -> dict[int, Callable[[], str]]:
-    """The kernel's own notices of changed links, addresses, routes and rules."""
-    links, rules = netlink.open_doorbell(), netlink.open_rules_doorbell()
+def _rules_doorbell() -> dict[int, Callable[[], str]]:
+    """The kernel's own notice of changed rules."""
+    rules = open_rules_doorbell()
 
-    def links_rang() -> str:
-        netlink.drain(links)
-        return LINKS
-
-    def rules_rang() -> str:
-        netlink.drain(rules)
+    def rang() -> str:
+        drain(rules)
         return RULES
 
-    return {links.fileno(): links_rang, rules.fileno(): rules_rang}
+    return {rules.fileno(): rang}

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from reconciler.core import bundle
 from reconciler.core.model import BindMount, Container, SeenImage, VolumeMount
+from reconciler.core.networking import Endpoint, Joint
 from reconciler.core.process import capabilities, stop_signal
 from reconciler.core.record import Instance, record, to_annotations
 from reconciler.errors import HostError
@@ -46,13 +47,13 @@ class ContainerBundles:
         self._facts = facts(cgroups)
         self._filling = threading.Lock()  # replicas share volumes
 
-    def create(self, id: str, container: Container, revision: str, image: SeenImage, address: str) -> None:
+    def create(self, id: str, container: Container, revision: str, image: SeenImage, joint: Joint) -> None:
         """Write record and bundle and mount the root file system; undoes what it did when it fails."""
         whole = replace(container, hostname=container.hostname or id[:12])
         instance = Instance(
             id=id,
             revision=revision,
-            address=address,
+            joint=joint,
             stop_signal=stop_signal(container, image.config),
             created_at=self._clock(),
         )
@@ -82,7 +83,7 @@ class ContainerBundles:
             (half / name).mkdir()
         (half / "upper").chmod(0o755)  # the root directory that the container sees, whatever the daemon's umask
         (half / "lower").write_text("\n".join((str(layers), *names)))
-        _write_etc(half / "etc", container, instance.address)
+        _write_etc(half / "etc", container, instance.joint.endpoints)
         _mount(half)
         self._make_sources(container, half / "rootfs")
         document = self._document(half, container, image, instance)
@@ -92,11 +93,12 @@ class ContainerBundles:
 
     def _document(self, half: Path, container: Container, image: SeenImage, instance: Instance) -> bundle.Document:
         folder = self._folder(instance.id)
+        owner = instance.joint.shares or instance.id  # of the network namespace
         place = bundle.Place(
             root=str(folder / "rootfs"),
             etc=str(folder / "etc"),
             volumes=str(self._settings.volumes),
-            network=str(self._settings.run / runs.NAMESPACES / instance.id),
+            network="" if container.host_network else str(self._settings.run / runs.NAMESPACES / owner),
             cgroup=self._cgroups.path(instance.id),
             init=find_init() if container.init else "",
         )
@@ -176,8 +178,8 @@ def _mount(folder: Path) -> None:
     overlay.mount(folder / "rootfs", Path(layers), names, folder / "upper", folder / "work")
 
 
-def _write_etc(folder: Path, container: Container, address: str) -> None:
-    own = f"{address}\t{container.hostname}\n" if address else ""
+def _write_etc(folder: Path, container: Container, endpoints: tuple[Endpoint, ...]) -> None:
+    own = "".join(f"{endpoint.address}\t{container.hostname}\n" for endpoint in endpoints if endpoint.ipv4)
     texts = {
         "hostname": f"{container.hostname}\n",
         "hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{own}",

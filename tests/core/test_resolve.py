@@ -22,6 +22,7 @@ from reconciler.core.model import BindMount, Dead, Desired, Observed, SeenContai
 from reconciler.core.networking import Port
 from reconciler.core.resolve import CERTAIN_AFTER, missing, resolve
 from reconciler.errors import Problem, SpecError
+from tests.core.worlds import attached
 
 NOBODY: frozenset[str] = frozenset()
 TAKEN = "has it; set another 'name', or rename the file"
@@ -90,7 +91,7 @@ def test_replicas_networks_and_volumes_get_full_names() -> None:
     assert list(desired.containers) == ["web-web-1", "web-web-2"]
     container = desired.containers["web-web-2"]
     assert (container.app, container.service, container.replica, container.spec) == ("web", "web", 2, "web.yaml")
-    assert container.network == "web_front"
+    assert [entry.network for entry in container.networks] == ["web_front"]
     assert [mount.target for mount in container.mounts] == ["/d", "/d/e", "/z"]
     assert container.mounts[0] == VolumeMount(volume="web_data", target="/d")
     assert container.mounts[2] == VolumeMount(volume="theirs", target="/z")
@@ -108,7 +109,7 @@ def test_explicit_names_are_kept() -> None:
     )
     desired = resolved(document)
     assert (list(desired.networks), list(desired.volumes)) == (["public"], ["store"])
-    assert desired.containers["web-web-1"].network == "public"
+    assert desired.containers["web-web-1"].networks == attached("public")
 
 
 def test_a_broken_spec_holds_its_path_and_its_app_and_nobody_else() -> None:
@@ -311,12 +312,14 @@ def test_never_raises_and_every_spec_is_either_desired_or_held(
         for port in container.ports
     }
     assert len({(port.protocol, port.published, port.host_ip) for *_, port in taken}) == len(taken)
-    assert {container.network for container in desired.containers.values()} == set(desired.networks)
+    assert {entry.network for container in desired.containers.values() for entry in container.networks} == set(
+        desired.networks
+    )
 
 
 SEEN = SeenContainer(
     id="1", name="shop-web-1", app="shop", service="web", replica=1, spec="shop.yaml", revision="r", image="a",
-    image_digest="d", network=None, address="", stop_signal="SIGTERM", stop_grace_period=10.0, state=Dead(),
+    image_digest="d", stop_signal="SIGTERM", stop_grace_period=10.0, state=Dead(),
     created_at=0.0,
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ from reconciler.core.model import (
     revision,
 )
 from reconciler.core.networking import Port
+from tests.core.worlds import attached
 
 IMAGE = "sha256:" + "5a" * 32
 
@@ -33,11 +34,11 @@ PLAIN = Container(
     replica=1,
     spec="web.yaml",
     image="docker.io/library/nginx:1.27",
-    network="web_default",
+    networks=attached("web_default"),
 )
 CONTAINERS = {
     "plain": PLAIN,
-    "alone": replace(PLAIN, network=None, name="web-web-2", replica=2),
+    "alone": replace(PLAIN, networks=(), name="web-web-2", replica=2),
     "process": replace(
         PLAIN,
         command=("sh", "-c", "true"),
@@ -66,13 +67,13 @@ CONTAINERS = {
     "limits": replace(PLAIN, resources=Resources(memory=64 << 20, cpus=0.5, pids=32), labels=(("team", "web"),)),
 }
 FROZEN = {
-    "plain": "8aae77be910126498aa8dde614e136758877a544b627dda663569e969318becf",
-    "alone": "cf70f6f768b44bff6c1f9d1c7cefb7a6d107b885d8a5cfccfbf2519cc189c3ae",
-    "process": "4c1412de93ba4ea068b98ab4acb1b971e27e1f67fd15ae46aba6a87f06ca01e3",
-    "mounts": "e7ee957b60809e36050b1dae525a85d69a59e247a93bb299604fd0b217d4ac2a",
-    "rights": "e1ebf24af2a36cdc3143f12fe85c658823e7dffb9b432a4e2535792da320295d",
-    "ports": "0fe6d135a8145ac83325d9c43b43739fbc728d621496636d50bdacb33a682fa4",
-    "limits": "4b09b73b8c9fa9fc30ca55da49799ceda306aea4216fe29949dad74c0cf43677",
+    "plain": "71aae7a09e284556abb27cfa45e7109cfe5f9e50ffbe13197a1774fa1ea2218d",
+    "alone": "3fcc23d8d9c2f5ed4ae61e6243ccd8438faa74bcdd5f9cc68d771a26bdad5f3e",
+    "process": "62d681cc8513c24b399e4aa179eec6f993a6728ab6a2d9779bd01d6a8a82f5ca",
+    "mounts": "a3bc8b09a39f10d73450924be59bb4586ef8603211fa553cb6c0a318078fd727",
+    "rights": "0e4429323b59affc925bab9715e61aefd85a249b57caf38214ad8d81f6784a23",
+    "ports": "2336e0d841e51a9cffab30e4bf5217bdf27b36d59ecae329528a93ae4b956e4f",
+    "limits": "e6136d87555767fc7a8c5d5d7357a1e93ed7a716c0bc553099ffd122ba27e53d",
 }
 
 
@@ -86,7 +87,7 @@ def test_the_canonical_form_is_what_is_digested() -> None:
         "app": "web",
         "image": "docker.io/library/nginx:1.27",
         "name": "web-web-1",
-        "network": "web_default",
+        "networks": [{"network": "web_default"}],
         "replica": 1,
         "service": "web",
     }

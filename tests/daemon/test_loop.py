@@ -13,7 +13,7 @@ import pytest
 from reconciler.core.document import Document
 from reconciler.core.model import Exited, Observed, Running
 from reconciler.core.names import LINKS
-from reconciler.core.plan import Policy
+from reconciler.core.scene import Policy
 from reconciler.core.status import Host, Snapshot
 from reconciler.core.steps import Plan, Task, Wait
 from reconciler.daemon.events import Events

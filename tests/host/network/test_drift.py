@@ -1,4 +1,4 @@
-"""Every kind of damage to links, addresses, routes and settings: a look says what it is, and doing it again mends it."""
+"""Every kind of damage to links, addresses, routes and settings: a look says what it is, and a repair mends it."""
 
 from __future__ import annotations
 

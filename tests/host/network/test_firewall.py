@@ -12,9 +12,9 @@ from reconciler.core.model import digest
 from reconciler.core.ruleset import Published, render
 from reconciler.errors import HostError
 from reconciler.host import firewall
+from reconciler.host.doorbells import drain, open_rules_doorbell
 from reconciler.host.elements import difference
 from reconciler.host.firewall import Nftables
-from reconciler.host.doorbells import drain, open_rules_doorbell
 from reconciler.host.netlink import NETFILTER, Message, Netlink
 from reconciler.host.nftables import fingerprint, generation
 from tests.core.test_ruleset import BRIDGES, NETWORKS, PORTS, PUBLISHED

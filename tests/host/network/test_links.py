@@ -64,7 +64,7 @@ def test_the_recorded_host() -> None:
         },
         ends={
             digest("0"): {BRIDGE: HostEnd(name=veth("0"), bridge=BRIDGE)},
-            digest("1"): {BRIDGE: HostEnd(name=veth("1"), bridge="")},
+            digest("1"): {BRIDGE: HostEnd(name=veth("1"), bridge="", hairpin=False)},
             digest("2"): {BRIDGE: HostEnd(name=veth("2"), bridge=BRIDGE)},
         },
         routes=("10.200.0.0/16", "172.30.0.0/16", "192.0.2.0/24"),

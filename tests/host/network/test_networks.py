@@ -17,8 +17,8 @@ from reconciler.core.networking import Network
 from reconciler.errors import HostError
 from reconciler.host import runs
 from reconciler.host.doorbells import open_doorbell
-from reconciler.host.namespaces import is_pinned
 from reconciler.host.interfaces import veth_name
+from reconciler.host.namespaces import is_pinned
 from tests.host.network.conftest import World, ip, within
 
 pytestmark = pytest.mark.root
