@@ -23,7 +23,8 @@ from reconciler.core.model import (
     digest,
     image_key,
 )
-from reconciler.core.networking import Network, SeenNetwork
+from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver, SeenNetwork
+from reconciler.core.progress import Progress
 from reconciler.errors import HostError
 from reconciler.ports import Ports, Report
 
@@ -54,11 +55,16 @@ class FakeHost:
         self.seen_images: dict[str, SeenImage] = {}
         self.stored: set[str] = set()  # digests of all that was ever pulled; a name may leave them behind
         self.moved: dict[str, int] = {}
+        self.reports: list[Progress] = []  # what each pull reports
         self.bridges: dict[str, SeenNetwork] = {}
         self.folders: set[str] = set()
         self.containers: dict[str, SeenContainer] = {}
-        self.attached: dict[str, str] = {}  # container id -> bridge
+        self.attached: dict[str, frozenset[str]] = {}  # container id -> bridges
         self.table = ""
+        self.guarded: tuple[str, ...] = ()
+        self.resolvers: dict[str, Resolver] = {}
+        self.names: dict[str, Pairs] = {}
+        self.resolved: dict[str, tuple[tuple[str, ...], float]] = {}
         self.calls: list[str] = []
 
     def ports(self) -> Ports:
@@ -68,6 +74,7 @@ class FakeHost:
             runtime=self,
             networks=_Networks(self),
             firewall=_Firewall(self),
+            names=_Names(self),
             volumes=_Volumes(self),
         )
 
@@ -76,14 +83,18 @@ class FakeHost:
             images=dict(self.seen_images),
             networks=dict(self.bridges),
             volumes=frozenset(self.folders),
-            containers={id: replace(seen, connected=self.connected(seen)) for id, seen in self.containers.items()},
+            containers={id: self.with_links(seen) for id, seen in self.containers.items()},
             ruleset=digest(self.table) if self.table else "",
             collected_at=self.collected_at,
         )
 
+    def with_links(self, seen: SeenContainer) -> SeenContainer:
+        return replace(seen, disconnected="" if self.connected(seen) else "its link is gone")
+
     def connected(self, seen: SeenContainer) -> bool:
         bridges = {network.bridge for network in self.bridges.values()}
-        return seen.network is None or self.attached.get(seen.id) in bridges
+        elsewhere = seen.host_network or bool(seen.shares)
+        return elsewhere or {end.bridge for end in seen.endpoints} <= self.attached.get(seen.id, frozenset()) & bridges
 
     def call(self, name: str, act: Callable[[], object]) -> None:
         """Every port call passes here."""
@@ -106,6 +117,8 @@ class FakeHost:
 
     def pull(self, reference: str, report: Report, platform: str = "") -> None:
         key = image_key(reference, platform)
+        for progress in self.reports:
+            report(progress)
         self.call(f"pull {key}", lambda: self.seen_images.update({key: self.answer(reference, platform)}))
 
     def check(self, reference: str, report: Report, platform: str = "") -> None:
@@ -138,6 +151,9 @@ class FakeHost:
         seen = self.get(id)
         if isinstance(seen.state, Running) or not seen.mounted or not self.connected(seen):
             raise IllegalCallError(f"start of {seen.name} in state {seen.state}")
+        lender = self.containers.get(seen.shares)
+        if seen.shares and (lender is None or not self.connected(lender)):
+            raise IllegalCallError(f"start of {seen.name} in a network namespace that is gone")
         left = (*seen.leftovers, "run") if isinstance(seen.state, Exited) else seen.leftovers
         running = Running(pid=1, since=self.now)
         self.call(
@@ -186,18 +202,21 @@ class _Bundles:
     def __init__(self, host: FakeHost) -> None:
         self.host = host
 
-    def create(self, id: str, container: Container, revision: str, image: SeenImage, address: str) -> None:
+    def create(self, id: str, container: Container, revision: str, image: SeenImage, joint: Joint) -> None:
         host = self.host
         if id in host.containers or image.digest not in host.stored:
             raise IllegalCallError(f"create of {container.name}")
-        if address and any(
-            seen.address == address and seen.network == container.network for seen in host.containers.values()
-        ):
-            raise IllegalCallError(f"address {address} is given twice")
+        taken = {(end.network.name, end.ipv4) for seen in host.containers.values() for end in seen.endpoints}
+        for end in joint.endpoints:
+            if (end.network.name, end.ipv4) in taken:
+                raise IllegalCallError(f"address {end.ipv4} is given twice")
+        if joint.shares and joint.shares not in host.containers:
+            raise IllegalCallError(f"{container.name} joins {joint.shares[:12]}, which does not exist")
         seen = SeenContainer(
             id=id, name=container.name, app=container.app, service=container.service, replica=container.replica,
             spec=container.spec, revision=revision, image=container.image, image_digest=image.digest,
-            network=container.network, address=address, stop_signal=container.stop_signal or "SIGTERM",
+            endpoints=joint.endpoints, host_network=container.host_network, shares=joint.shares,
+            egress=container.egress, stop_signal=container.stop_signal or "SIGTERM",
             stop_grace_period=container.stop_grace_period, state=Dead(), created_at=host.now,
             ports=container.ports, restart=container.restart,
         )  # fmt: skip
@@ -222,23 +241,31 @@ class _Networks:
     def __init__(self, host: FakeHost) -> None:
         self.host = host
 
-    def create(self, network: Network, bridge: str, subnet: str) -> None:
+    def create(self, network: Network, bridge: str, subnet: str, subnet6: str) -> None:
         if any(seen.subnet == subnet and seen.name != network.name for seen in self.host.bridges.values()):
             raise IllegalCallError(f"subnet {subnet} is given twice")
-        made = SeenNetwork(name=network.name, app=network.app, spec=network.spec, bridge=bridge, subnet=subnet)
+        made = SeenNetwork(
+            name=network.name,
+            app=network.app,
+            spec=network.spec,
+            bridge=bridge,
+            subnet=subnet,
+            subnet6=subnet6,
+        )
         self.host.call(f"network {network.name}", lambda: self.host.bridges.update({network.name: made}))
 
     def remove(self, name: str, bridge: str) -> None:
-        if bridge in self.host.attached.values():
+        if any(bridge in bridges for bridges in self.host.attached.values()):
             raise IllegalCallError(f"removal of {name}, which is in use")
         self.host.call(f"remove network {name}", lambda: self.host.bridges.pop(name, None))
 
-    def connect(self, id: str, bridge: str, address: str, subnet: str) -> None:
+    def connect(self, id: str, endpoints: tuple[Endpoint, ...]) -> None:
         self.host.get(id)
-        if bridge and bridge not in {seen.bridge for seen in self.host.bridges.values()}:
-            raise HostError(f"cannot connect to {bridge}: no such bridge")
-        if bridge:
-            self.host.call("connect", lambda: self.host.attached.update({id: bridge}))
+        bridges = frozenset(end.bridge for end in endpoints)
+        missing = bridges - {seen.bridge for seen in self.host.bridges.values()}
+        if missing:
+            raise HostError(f"cannot connect to {sorted(missing)}: no such bridge")
+        self.host.call("connect", lambda: self.host.attached.update({id: bridges}))
 
     def disconnect(self, id: str) -> None:
         self.host.call("disconnect", lambda: self.host.attached.pop(id, None))
@@ -253,6 +280,27 @@ class _Firewall:
 
     def remove(self) -> None:
         self.host.call("remove table", lambda: setattr(self.host, "table", ""))
+
+    def guard(self, subnets: tuple[str, ...]) -> None:
+        self.host.call("guard", lambda: setattr(self.host, "guarded", subnets))
+
+
+class _Names:
+    def __init__(self, host: FakeHost) -> None:
+        self.host = host
+
+    def serve(self, resolver: Resolver) -> None:
+        self.host.call(f"serve {resolver.name}", lambda: self.host.resolvers.update({resolver.name: resolver}))
+
+    def stop(self, name: str) -> None:
+        self.host.call(f"stop serving {name}", lambda: self.host.resolvers.pop(name, None))
+
+    def write(self, network: str, hosts: Pairs) -> None:
+        self.host.call(f"names of {network}", lambda: self.host.names.update({network: hosts}))
+
+    def resolve(self, names: tuple[str, ...]) -> None:
+        answers = dict.fromkeys(names, (("192.0.2.1",), self.host.now))
+        self.host.call("resolve", lambda: self.host.resolved.update(answers))
 
 
 class _Volumes:

@@ -48,7 +48,7 @@ class Place:
     root: str
     etc: str  # folder with hosts, hostname, resolv.conf
     volumes: str  # folder of named volumes
-    network: str  # path of the network namespace
+    network: str  # path of the network namespace, "" for the host's
     cgroup: str
     init: str = ""  # a static init, "" when none is wanted
 
@@ -121,7 +121,8 @@ def _process(container: Container, image: ImageConfig, user: User, host: HostFac
 
 def _namespaces(network: str, host: HostFacts) -> list[dict[str, str]]:
     kinds = ["mount", "uts", "pid", "ipc", *(["cgroup"] if host.cgroup_namespaces else [])]
-    return [{"type": "network", "path": network}, *({"type": kind} for kind in kinds)]
+    own = [{"type": "network", "path": network}] if network else []
+    return [*own, *({"type": kind} for kind in kinds)]
 
 
 def _resources(container: Container, host: HostFacts) -> Document:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import assert_never
 
 from reconciler.core.model import Created, Dead, Exited, Restart, Running, SeenContainer
-from reconciler.core.networking import SeenNetwork
 from reconciler.core.steps import (
     CleanContainer,
     ConnectContainer,
@@ -36,21 +35,24 @@ def key(name: str) -> str:
     return f"container:{name}"
 
 
-def keep(seen: SeenContainer, restart: Restart, network: SeenNetwork | None, now: float) -> Task | Wait | None:
-    """What `seen` needs so that it runs as its restart policy says; None when it is as it should be."""
+def keep(seen: SeenContainer, restart: Restart, blocked: str, now: float) -> Task | Wait | None:
+    """What `seen` needs so that it runs as its restart policy says; None when it is as it should be.
+
+    `blocked` says why it cannot be connected or started now, "" when it can.
+    """
     match seen.state:
         case Dead():
-            return _start(seen, network, "not running", seen.restarts, 0)
+            return _start(seen, blocked, "not running", seen.restarts, 0)
         case Created():
-            return _start(seen, network, "its start was interrupted", seen.restarts, seen.failures)
+            return _start(seen, blocked, "its start was interrupted", seen.restarts, seen.failures)
         case Running(stop_sent=float()):
             return _see_it_stop(seen, seen.state, now, "stopping")
         case Running(monitored=False):
             return _stop(seen, "its monitor is gone, output and exit code would be lost")
         case Running():
-            return None if seen.connected else _reconnect(seen, network)
+            return None if seen.connected else _reconnect(seen, blocked)
         case Exited():
-            return _restart(seen, seen.state, restart, network, now)
+            return _restart(seen, seen.state, restart, blocked, now)
         case _:
             assert_never(seen.state)
 
@@ -123,24 +125,18 @@ def _see_it_stop(seen: SeenContainer, state: Running, now: float, cause: str) ->
     return Task(key(seen.name), late, (KillContainer(seen.id, seen.name),))
 
 
-def _reconnect(seen: SeenContainer, network: SeenNetwork | None) -> Task | Wait:
-    if network is None:
-        return _no_network(seen)
-    step = ConnectContainer(seen.id, seen.name, network.bridge, seen.address, network.subnet)
-    return Task(key(seen.name), "drifted: its link is gone", (step,))
+def _reconnect(seen: SeenContainer, blocked: str) -> Task | Wait:
+    if blocked:
+        return Wait(key(seen.name), blocked)
+    step = ConnectContainer(seen.id, seen.name, seen.endpoints)
+    return Task(key(seen.name), f"drifted: {seen.disconnected}", (step,), drift=True)
 
 
-def _no_network(seen: SeenContainer) -> Wait:
-    return Wait(key(seen.name), f"waits for network {seen.network}")
-
-
-def _restart(
-    seen: SeenContainer, state: Exited, restart: Restart, network: SeenNetwork | None, now: float
-) -> Task | Wait | None:
+def _restart(seen: SeenContainer, state: Exited, restart: Restart, blocked: str, now: float) -> Task | Wait | None:
     if finished(seen, restart):
         return None
     if state.stopped:
-        return _start(seen, network, "was stopped, and is wanted", seen.restarts + 1, 0)
+        return _start(seen, blocked, "was stopped, and is wanted", seen.restarts + 1, 0)
     if restart.max_retries and seen.restarts >= restart.max_retries:
         reason = f"exited with code {state.code}; its restart policy allows {restart.max_retries} tries and no more"
         return Wait(key(seen.name), reason)
@@ -150,19 +146,18 @@ def _restart(
     if state.at <= now < ready:  # an end in the future: somebody set the clock
         again = f"{ended}, {failures} times in a row; restarts after {delay(failures):g} s"
         return Wait(key(seen.name), again, until=ready, passing=failures <= SETTLING_FAILURES)
-    return _start(seen, network, ended, seen.restarts + 1, failures)
+    return _start(seen, blocked, ended, seen.restarts + 1, failures)
 
 
-def _start(seen: SeenContainer, network: SeenNetwork | None, cause: str, restarts: int, failures: int) -> Task | Wait:
-    if seen.network is not None and network is None:
-        return _no_network(seen)
+def _start(seen: SeenContainer, blocked: str, cause: str, restarts: int, failures: int) -> Task | Wait:
+    if blocked:
+        return Wait(key(seen.name), blocked)
     steps: list[Step] = []
     if isinstance(seen.state, Created):
         steps.append(KillContainer(seen.id, seen.name))
     if not seen.mounted:
         steps.append(MountContainer(seen.id, seen.name))
     if not seen.connected:
-        bridge, subnet = (network.bridge, network.subnet) if network else ("", "")
-        steps.append(ConnectContainer(seen.id, seen.name, bridge, seen.address, subnet))
+        steps.append(ConnectContainer(seen.id, seen.name, seen.endpoints))
     steps.append(StartContainer(seen.id, seen.name, restarts, failures))
     return Task(key(seen.name), cause, tuple(steps), about=seen.revision)

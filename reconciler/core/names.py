@@ -13,16 +13,22 @@ from reconciler.core.steps import (
     CreateNetwork,
     CreateVolume,
     DisconnectContainer,
+    GuardRoutes,
     PullImage,
     RemoveNetwork,
     RemoveRuleset,
+    ResolveNames,
+    ServeNames,
+    StopNames,
     Task,
+    WriteNames,
 )
 
 EVERYTHING = "*"
 SPECS = "specs"
 LINKS = "links"
 RULES = "rules"
+NAMES = "names"
 VOLUMES = "volumes"
 IMAGES = "images"
 CONTAINER = "container:"  # followed by the container's id
@@ -39,8 +45,10 @@ def touched(task: Task) -> frozenset[str]:
                 names.add(LINKS)
             case CreateVolume():
                 names.add(VOLUMES)
-            case ApplyRuleset() | RemoveRuleset():
+            case ApplyRuleset() | RemoveRuleset() | GuardRoutes():
                 names.add(RULES)
+            case ServeNames() | StopNames() | WriteNames() | ResolveNames():
+                names.add(NAMES)
             case ConnectContainer() | DisconnectContainer():
                 names |= {CONTAINER + step.id, LINKS}
             case _:

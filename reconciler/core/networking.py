@@ -161,7 +161,8 @@ class Listener:
 class Resolver:
     """One dnsmasq: answers, on one bridge, with the names of `networks`, and asks `servers` for all others.
 
-    `name` tells resolvers apart. `servers` () forwards nothing, None forwards to the host's own resolvers.
+    `name` tells resolvers apart. `servers` () forwards nothing, None forwards to the host's own resolvers. Below the
+    domains of `local` nobody else is asked either: the networks' names and the reverse zones of their subnets.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Resolver:
     addresses: tuple[str, ...]  # the bridge's, on which it listens
     networks: tuple[str, ...]
     servers: tuple[str, ...] | None = None
+    local: tuple[str, ...] = ()
     port: int = 53
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Literal, cast
+from typing import get_type_hints
 
+from reconciler.core.decode import decode
 from reconciler.core.model import Container, Restart, SeenImage
-from reconciler.core.networking import Pairs, Port, Protocol
+from reconciler.core.networking import Destination, Endpoint, Joint, Pairs, Port
 
 PREFIX = "io.reconciler."
 
@@ -30,11 +31,15 @@ class Record:
     revision: str
     image: str
     image_digest: str
-    network: str | None
-    address: str
     stop_signal: str
     stop_grace_period: float
     created_at: float
+    endpoints: tuple[Endpoint, ...] = ()
+    host_network: bool = False
+    shares: str = ""
+    nameservers: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    egress: tuple[Destination, ...] | None = None
     ports: tuple[Port, ...] = ()
     restart: Restart = field(default_factory=Restart)
     labels: Pairs = ()
@@ -46,7 +51,7 @@ class Instance:
 
     id: str
     revision: str
-    address: str
+    joint: Joint
     stop_signal: str
     created_at: float
 
@@ -63,8 +68,12 @@ def record(container: Container, image: SeenImage, instance: Instance) -> Record
         revision=instance.revision,
         image=container.image,
         image_digest=image.digest,
-        network=container.network,
-        address=instance.address,
+        endpoints=instance.joint.endpoints,
+        host_network=container.host_network,
+        shares=instance.joint.shares,
+        nameservers=instance.joint.nameservers,
+        dns=container.dns,
+        egress=container.egress,
         stop_signal=instance.stop_signal,
         stop_grace_period=container.stop_grace_period,
         created_at=instance.created_at,
@@ -85,37 +94,8 @@ def to_annotations(of: Record) -> dict[str, str]:
 
 def from_annotations(given: Mapping[str, str]) -> Record:
     """The record in `given`. Raises ValueError, KeyError or TypeError when it is not one that `to_annotations` made."""
-    known = {name.removeprefix(PREFIX): value for name, value in dict(given).items() if name.startswith(PREFIX)}
-    restart = json.loads(known["restart"])
-    return Record(
-        id=known["id"],
-        name=known["name"],
-        app=known["app"],
-        service=known["service"],
-        replica=int(known["replica"]),
-        spec=known["spec"],
-        revision=known["revision"],
-        image=known["image"],
-        image_digest=known["image_digest"],
-        network=known.get("network"),
-        address=known["address"],
-        stop_signal=known["stop_signal"],
-        stop_grace_period=float(known["stop_grace_period"]),
-        created_at=float(known["created_at"]),
-        ports=tuple(_port(entry) for entry in json.loads(known["ports"])),
-        restart=Restart(policy=_policy(restart["policy"]), max_retries=int(restart["max_retries"])),
-        labels=tuple((str(name), str(value)) for name, value in json.loads(known["labels"])),
-    )
+    known = {name.removeprefix(PREFIX): value for name, value in given.items() if name.startswith(PREFIX)}
+    return decode(Record, {name: text if name in _TEXTS else json.loads(text) for name, text in known.items()})
 
 
-def _port(entry: Mapping[str, str | int]) -> Port:
-    return Port(
-        target=int(entry["target"]),
-        published=int(entry["published"]),
-        protocol=cast("Protocol", str(entry["protocol"])),
-        host_ip=str(entry["host_ip"]),
-    )
-
-
-def _policy(text: str) -> Literal["no", "always", "on-failure", "unless-stopped"]:
-    return cast('Literal["no", "always", "on-failure", "unless-stopped"]', text)
+_TEXTS = frozenset(name for name, hint in get_type_hints(Record).items() if hint is str)

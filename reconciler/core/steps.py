@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from reconciler.core.model import Container, SeenImage, Volume, image_key
-from reconciler.core.networking import Network
+from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,16 @@ class CollectImages:
 
 @dataclass(frozen=True, slots=True)
 class CreateNetwork:
-    """Make, or complete, the bridge: address, up, alias. `subnet` is the gateway's address with prefix length."""
+    """Make, or complete, the bridge: addresses, up, alias. The subnets are the gateway's addresses, "" for none."""
 
     network: Network
     bridge: str
     subnet: str
+    subnet6: str = ""
 
     def __str__(self) -> str:
-        return f"create network {self.network.name} ({self.subnet} on {self.bridge})"
+        subnets = ", ".join(filter(None, (self.subnet, self.subnet6)))
+        return f"create network {self.network.name} ({subnets} on {self.bridge})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,11 @@ class CreateContainer:
     container: Container
     revision: str
     image: SeenImage
-    address: str  # "" without a network
-    subnet: str  # the gateway's address with prefix length, "" without a network
+    joint: Joint
 
     def __str__(self) -> str:
-        where = f" at {self.address}" if self.address else ""
+        addresses = ", ".join(_addresses(self.joint.endpoints))
+        where = f" at {addresses}" if addresses else ""
         return f"create container {self.container.name} {self.id[:12]} of revision {self.revision[:12]}{where}"
 
 
@@ -109,17 +111,15 @@ class MountContainer:
 
 @dataclass(frozen=True, slots=True)
 class ConnectContainer:
-    """Pin its network namespace, and make or repair the veth between it and the bridge. Repeatable."""
+    """Pin its network namespace, and make or repair its interfaces. Repeatable."""
 
     id: str
     name: str
-    bridge: str  # "" without a network: only the namespace with its loopback
-    address: str
-    subnet: str
+    endpoints: tuple[Endpoint, ...]  # () is only the namespace with its loopback
 
     def __str__(self) -> str:
-        where = f" to {self.bridge} as {self.address}" if self.bridge else " to nothing"
-        return f"connect container {self.name} {self.id[:12]}{where}"
+        places = (f"{endpoint.network.name} as {_shown(endpoint)}" for endpoint in self.endpoints)
+        return f"connect container {self.name} {self.id[:12]} to {', '.join(places) or 'nothing'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +221,57 @@ class RemoveRuleset:
         return "remove ruleset"
 
 
+@dataclass(frozen=True, slots=True)
+class GuardRoutes:
+    """Have routing refuse what is forwarded from or to these subnets and no others, unless our table allows it."""
+
+    subnets: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"guard routes ({', '.join(self.subnets) or 'none'})"
+
+
+@dataclass(frozen=True, slots=True)
+class ServeNames:
+    """Run the resolver, replacing one of its name that runs otherwise."""
+
+    resolver: Resolver
+
+    def __str__(self) -> str:
+        return f"serve names of {self.resolver.name} on {', '.join(self.resolver.addresses)}"
+
+
+@dataclass(frozen=True, slots=True)
+class StopNames:
+    """End the resolver of a network, or of a view of several, that nothing uses."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"stop serving names of {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteNames:
+    """Put the records of a network in force: by file the text in it, and no other file."""
+
+    network: str
+    hosts: Pairs
+
+    def __str__(self) -> str:
+        return f"write names of {self.network} (containers: {len(self.hosts)})"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveNames:
+    """Ask what addresses outside names have now."""
+
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"resolve {', '.join(self.names)}"
+
+
 Step = (
     PullImage
     | CollectImages
@@ -240,7 +291,20 @@ Step = (
     | RotateLog
     | ApplyRuleset
     | RemoveRuleset
+    | GuardRoutes
+    | ServeNames
+    | StopNames
+    | WriteNames
+    | ResolveNames
 )
+
+
+def _addresses(endpoints: tuple[Endpoint, ...]) -> list[str]:
+    return [_shown(endpoint) for endpoint in endpoints if endpoint.ipv4 or endpoint.ipv6]
+
+
+def _shown(endpoint: Endpoint) -> str:
+    return " and ".join(filter(None, (endpoint.address, endpoint.address6))) or "its driver says"
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,12 +312,14 @@ class Task:
     """Steps for one resource, in order, safe to do now. `key` is `kind:name`; one task per key at a time.
 
     `about` says what of the resource is meant (a revision): a task that failed is tried again at once when it changes.
+    `drift`: it puts right what somebody did whom no spec told to; whoever does it again and again is not fought.
     """
 
     key: str
     cause: str
     steps: tuple[Step, ...]
     about: str = ""
+    drift: bool = False
 
     def __str__(self) -> str:
         return "\n".join(f"{self.key}: {step} ({self.cause})" for step in self.steps)
@@ -281,11 +347,13 @@ class Plan:
     """What to do now and what to wait for. Neither tasks nor waits: converged.
 
     `look_again_at` is when something will be due although nothing happened, such as asking for a tag; None for never.
+    `unannounced` names what somebody waits for and nothing rings for: the next look reads it again.
     """
 
     tasks: tuple[Task, ...] = field(default=())
     waits: tuple[Wait, ...] = field(default=())
     look_again_at: float | None = None
+    unannounced: frozenset[str] = frozenset()
 
     @property
     def converged(self) -> bool:

@@ -19,17 +19,22 @@ from reconciler.core.steps import (
     CreateNetwork,
     CreateVolume,
     DisconnectContainer,
+    GuardRoutes,
     KillContainer,
     MountContainer,
     PullImage,
     RemoveContainer,
     RemoveNetwork,
     RemoveRuleset,
+    ResolveNames,
     RotateLog,
+    ServeNames,
     StartContainer,
     Step,
     StopContainer,
+    StopNames,
     Task,
+    WriteNames,
 )
 from reconciler.errors import ReconcilerError
 from reconciler.ports import Ports, Report
@@ -62,18 +67,18 @@ def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PL
             ports.images.check(reference, report, platform)
         case CollectImages(references, digests, age):
             ports.images.collect(references, digests, age)
-        case CreateNetwork(network, bridge, subnet):
-            ports.networks.create(network, bridge, subnet)
+        case CreateNetwork(network, bridge, subnet, subnet6):
+            ports.networks.create(network, bridge, subnet, subnet6)
         case RemoveNetwork(name, bridge):
             ports.networks.remove(name, bridge)
         case CreateVolume(volume):
             ports.volumes.create(volume)
-        case CreateContainer(id, container, revision, image, address, _):
-            ports.bundles.create(id, container, revision, image, address)
+        case CreateContainer(id, container, revision, image, joint):
+            ports.bundles.create(id, container, revision, image, joint)
         case MountContainer(id, _):
             ports.bundles.mount(id)
-        case ConnectContainer(id, _, bridge, address, subnet):
-            ports.networks.connect(id, bridge, address, subnet)
+        case ConnectContainer(id, _, endpoints):
+            ports.networks.connect(id, endpoints)
         case StartContainer(id, _, restarts, failures):
             ports.runtime.start(id, restarts, failures)
         case StopContainer(id, _, signal):
@@ -92,5 +97,15 @@ def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PL
             ports.firewall.apply(text)
         case RemoveRuleset():
             ports.firewall.remove()
+        case GuardRoutes(subnets):
+            ports.firewall.guard(subnets)
+        case ServeNames(resolver):
+            ports.names.serve(resolver)
+        case StopNames(name):
+            ports.names.stop(name)
+        case WriteNames(network, hosts):
+            ports.names.write(network, hosts)
+        case ResolveNames(names):
+            ports.names.resolve(names)
         case _:
             assert_never(step)

@@ -18,6 +18,9 @@ from reconciler.core.steps import Task
 
 FIRST_RETRY = 1.0
 LONGEST_RETRY = 300.0
+PATIENCE = 4  # repairs of the same thing, after which somebody is taken to undo them on purpose
+LONGEST_FIGHT = 30.0
+CALM = 10.0  # seconds without drift after which a fight is over
 
 
 class Queue:
@@ -64,6 +67,7 @@ class Retries:
     def __init__(self, jitter: Callable[[], float]) -> None:
         """`jitter` gives a number between 0 and 1; each delay is lengthened by up to a fifth of itself."""
         self._failed: dict[str, _Failed] = {}
+        self._repaired: dict[str, Outcome] = {}
         self._jitter = jitter
 
     def fail(self, task: Task, error: str, now: float) -> None:
@@ -74,9 +78,16 @@ class Retries:
         outcome = Outcome(key=task.key, at=now, error=error, failures=failures, retry_at=now + delay)
         self._failed[task.key] = _Failed(task.about, outcome)
 
-    def forget(self, key: str) -> None:
-        """It went well, or nobody wants it any longer."""
-        self._failed.pop(key, None)
+    def succeed(self, task: Task, now: float) -> None:
+        """Note that `task` went well; one that puts drift right, too often in a short time, has to wait after that."""
+        self._failed.pop(task.key, None)
+        if not task.drift:
+            return
+        before = self._repaired.get(task.key)
+        repairs = before.failures + 1 if before and _recent(before, now) else 1
+        delay = min(LONGEST_FIGHT, FIRST_RETRY * 2.0 ** min(repairs - PATIENCE, 30)) if repairs >= PATIENCE else 0.0
+        error = f"{task.cause}; repaired {repairs} times, and somebody keeps undoing it"
+        self._repaired[task.key] = Outcome(key=task.key, at=now, error=error, failures=repairs, retry_at=now + delay)
 
     def ready(self, task: Task, now: float) -> bool:
         """Whether `task` may run: it did not fail, is about something else now, or has waited long enough.
@@ -84,20 +95,30 @@ class Retries:
         A failure that lies in the future proves that somebody set the clock.
         """
         failed = self._failed.get(task.key)
-        if failed is None or failed.about != task.about:
-            return True
-        return not failed.outcome.at <= now < (failed.outcome.retry_at or 0.0)
+        if task.drift and _waits(self._repaired.get(task.key), now):
+            return False
+        return failed is None or failed.about != task.about or not _waits(failed.outcome, now)
 
-    def keep_only(self, keys: frozenset[str]) -> None:
+    def keep_only(self, keys: frozenset[str], now: float) -> None:
         """Forget what is no longer planned, so that nothing grows."""
         for key in self._failed.keys() - keys:
             del self._failed[key]
+        self._repaired = {key: repaired for key, repaired in self._repaired.items() if _recent(repaired, now)}
 
     def outcomes(self) -> dict[str, Outcome]:
-        """The failures that still matter, by task key."""
-        return {key: failed.outcome for key, failed in self._failed.items()}
+        """The failures that still matter, and the fights, by task key."""
+        fights = {key: repaired for key, repaired in self._repaired.items() if repaired.failures >= PATIENCE}
+        return fights | {key: failed.outcome for key, failed in self._failed.items()}
 
     def times_after(self, now: float) -> list[float]:
         """When failed tasks may be tried again, as far as that lies ahead."""
-        times = (failed.outcome.retry_at or 0.0 for failed in self._failed.values())
-        return [time for time in times if time > now]
+        outcomes = (*(failed.outcome for failed in self._failed.values()), *self._repaired.values())
+        return [outcome.retry_at for outcome in outcomes if outcome.retry_at and outcome.retry_at > now]
+
+
+def _recent(repaired: Outcome, now: float) -> bool:
+    return repaired.at <= now < (repaired.retry_at or repaired.at) + CALM
+
+
+def _waits(outcome: Outcome | None, now: float) -> bool:
+    return outcome is not None and outcome.at <= now < (outcome.retry_at or 0.0)

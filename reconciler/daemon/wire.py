@@ -18,7 +18,9 @@ from dataclasses import dataclass
 
 from reconciler.api.server import Server, serve
 from reconciler.core.names import LINKS, RULES, SPECS
-from reconciler.core.plan import Policy
+from reconciler.core.networking import Pairs, Resolver
+from reconciler.core.progress import Progress
+from reconciler.core.scene import Policy
 from reconciler.core.status import Host, Snapshot
 from reconciler.daemon.events import Events
 from reconciler.daemon.loop import Loop, Specs, Surroundings
@@ -38,11 +40,25 @@ from reconciler.host.observe.links import LinkReader
 from reconciler.host.runtime import OciRuntime
 from reconciler.host.versions import runtime_version
 from reconciler.host.volumes import VolumeFolders
-from reconciler.ports import Ports, Progress
+from reconciler.ports import Ports
 from reconciler.settings import Settings
 from reconciler.sources.specs import Specs as SpecFiles
 
 STOP_TIME = 5.0  # seconds that tasks have to end when the daemon is stopped
+
+
+class _NoNames:
+    def serve(self, resolver: Resolver) -> None:
+        """No."""
+
+    def stop(self, name: str) -> None:
+        """No."""
+
+    def write(self, network: str, hosts: Pairs) -> None:
+        """No."""
+
+    def resolve(self, names: tuple[str, ...]) -> None:
+        """No."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +161,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
             bundles=bundles,
             runtime=runtime,
             networks=BridgeNetworks(settings),
+            names=_NoNames(),
             firewall=found.firewall,
             volumes=found.volumes,
         ),

@@ -15,8 +15,7 @@ from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
-from reconciler.core.addresses import gateway
-from reconciler.core.networking import Network
+from reconciler.core.networking import Endpoint, Network
 from reconciler.errors import HostError
 from reconciler.host import rtnetlink
 from reconciler.host.aliases import container_alias, network_alias
@@ -39,7 +38,7 @@ class BridgeNetworks:
         self._lock = threading.Lock()
         self._leaving: set[str] = set()
 
-    def create(self, network: Network, bridge: str, subnet: str) -> None:
+    def create(self, network: Network, bridge: str, subnet: str, subnet6: str) -> None:
         """Make or complete the bridge with the gateway's address `subnet` (CIDR), up and marked as ours.
 
         Also switches forwarding on, and lets the bridge carry the loopback's addresses, which publishing on
@@ -63,18 +62,18 @@ class BridgeNetworks:
         with saying(f"remove network {name}"), Netlink() as host, _if_there():
             host.change(rtnetlink.delete_link(bridge))
 
-    def connect(self, id: str, bridge: str, address: str, subnet: str) -> None:
-        """Pin the container's namespace and join it to `bridge`; repairs what is half there.
+    def connect(self, id: str, endpoints: tuple[Endpoint, ...]) -> None:
+        """Pin the container's namespace and join it to its networks; repairs what is half there.
 
-        Without a bridge ("") the container has its own loopback and nothing else.
+        Without endpoints the container has its own loopback and nothing else.
         """
         with saying(f"connect container {id[:12]}"), Netlink() as host:
             self._recover(host, id)
             with opened(self._pins / id) as (namespace, inside):
                 inside.change(rtnetlink.set_up("lo"))
-                if bridge:
-                    self._plug(host, inside, namespace, id, bridge)
-                    _configure(inside, address, subnet)
+                for endpoint in endpoints:
+                    self._plug(host, inside, namespace, id, endpoint.bridge)
+                    _configure(inside, endpoint)
 
     def disconnect(self, id: str) -> None:
         """Let namespace and veth go.
@@ -179,15 +178,15 @@ def _mtu(host: Netlink) -> int:
     return min((link.mtu for link in links), default=_ETHERNET)
 
 
-def _configure(inside: Netlink, address: str, subnet: str) -> None:
+def _configure(inside: Netlink, endpoint: Endpoint) -> None:
     index = _index(inside, _INSIDE)
     inside.change(
-        rtnetlink.set_mac(_INSIDE, _mac(address)),
+        rtnetlink.set_mac(_INSIDE, _mac(endpoint.address)),
         rtnetlink.set_no_ipv6_address(_INSIDE),
         rtnetlink.set_up(_INSIDE),
     )
-    _put_address(inside, index, f"{address}/{IPv4Interface(subnet).network.prefixlen}")
-    inside.change(rtnetlink.add_default_route(index, gateway(subnet)))
+    _put_address(inside, index, endpoint.ipv4)
+    inside.change(rtnetlink.add_default_route(index, endpoint.gateway4))
 
 
 def _mac(address: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The four system calls that Python 3.11 does not offer: mount, umount2, unshare, setns.
+"""The system calls that Python 3.11 does not offer: mount, umount2, unshare, setns, and those of inotify.
 
 Each does one call and raises `OSError` with the kernel's errno; saying what that means for a person is the
 caller's part. ctypes gives up the interpreter's lock during a call, so a slow mount stops no other thread.
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
+from collections.abc import Iterator
 from typing import Any
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -28,6 +30,17 @@ UMOUNT_NOFOLLOW = 0x8
 # <linux/sched.h>
 CLONE_NEWNS = 0x20000
 CLONE_NEWNET = 0x40000000
+
+# <linux/inotify.h>
+IN_CLOSE_WRITE = 0x8
+IN_MOVED_FROM = 0x40
+IN_MOVED_TO = 0x80
+IN_CREATE = 0x100
+IN_DELETE = 0x200
+IN_DELETE_SELF = 0x400
+IN_MOVE_SELF = 0x800
+IN_ONLYDIR = 0x1000000
+_INOTIFY_EVENT = struct.Struct("iIII")  # wd, mask, cookie, len
 
 
 def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
@@ -50,6 +63,32 @@ def unshare(flags: int) -> None:
 def setns(descriptor: int, flags: int = 0) -> None:
     """setns(2): move the calling thread into the namespace of `descriptor`; `flags` demand a kind."""
     _call(_libc.setns(ctypes.c_int(descriptor), ctypes.c_int(flags)))
+
+
+def inotify_init() -> int:
+    """inotify_init1(2): a descriptor that neither blocks nor outlives exec."""
+    return _made(_libc.inotify_init1(ctypes.c_int(os.O_NONBLOCK | os.O_CLOEXEC)))
+
+
+def inotify_add_watch(descriptor: int, path: str, mask: int) -> int:
+    """inotify_add_watch(2); the number of the watch, the same one for the same file."""
+    return _made(_libc.inotify_add_watch(ctypes.c_int(descriptor), os.fsencode(path), ctypes.c_uint32(mask)), path)
+
+
+def parse_inotify(events: bytes) -> Iterator[int]:
+    """The numbers of the watches that something happened to; -1 when the kernel lost count (inotify(7))."""
+    place = 0
+    while place < len(events):
+        watch, _, _, size = _INOTIFY_EVENT.unpack_from(events, place)
+        yield watch
+        place += _INOTIFY_EVENT.size + size
+
+
+def _made(result: Any, path: str | None = None) -> int:
+    if result < 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, os.strerror(errno), path)
+    return int(result)
 
 
 def _call(result: Any, path: str | None = None) -> None:

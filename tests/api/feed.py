@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from reconciler.core import model
+from reconciler.core.networking import Attachment, Endpoint, Network, Port, SeenNetwork
 from reconciler.core.status import Event, Host, Outcome, Snapshot
 from reconciler.core.steps import Plan, StartContainer, Task, Wait
 
@@ -52,6 +53,9 @@ IMAGE = model.SeenImage(
     size=1982390,
 )
 
+NETWORK = Network(name="shop_default", app="shop", spec="shop.yaml")
+END = Endpoint(network=NETWORK, bridge="rc-1", interface="eth0", ipv4="10.192.3.2/24", gateway4="10.192.3.1")
+
 WEB = model.Container(
     name="shop-web-1",
     app="shop",
@@ -59,7 +63,7 @@ WEB = model.Container(
     replica=1,
     spec="shop.yaml",
     image=IMAGE.reference,
-    network="shop_default",
+    networks=(Attachment(network="shop_default"),),
     command=("sh", "-c", f"serve --password {SECRET}"),
     environment=(("SECRET_TOKEN", SECRET),),
     labels=(("traefik.enable", "true"),),
@@ -69,8 +73,8 @@ WEB = model.Container(
         model.TmpfsMount(target="/tmp"),
     ),
     ports=(
-        model.Port(target=80, published=18081, host_ip="127.0.0.1"),
-        model.Port(target=53, published=53, protocol="udp"),
+        Port(target=80, published=18081, host_ip="127.0.0.1"),
+        Port(target=53, published=53, protocol="udp"),
     ),
     restart=model.Restart(policy="unless-stopped"),
     resources=model.Resources(memory=64 << 20, cpus=0.5, pids=100),
@@ -88,20 +92,19 @@ def seen(name: str, state: model.State, **changes: object) -> model.SeenContaine
         revision="f" * 64,
         image=IMAGE.reference,
         image_digest=IMAGE.digest,
-        network="shop_default",
-        address="10.192.3.2",
         stop_signal="SIGTERM",
         stop_grace_period=10.0,
         state=state,
         created_at=NOW - 600,
         command=("sh", "-c", f"serve --password {SECRET}"),
+        endpoints=(END,),
     )
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
 CONTAINERS = (
     seen("web", model.Running(pid=4711, since=NOW - 480), created_at=NOW - 601, ports=WEB.ports, restart=WEB.restart),
-    seen("lone", model.Running(pid=4712, since=NOW - 3600), network=None, address=""),
+    seen("lone", model.Running(pid=4712, since=NOW - 3600), endpoints=()),
     seen("done3", model.Exited(code=3, at=NOW - 470, since=NOW - 475)),
     seen("worker", model.Exited(code=1, at=NOW - 5, since=NOW - 6), restarts=4, failures=3, restart=WEB.restart),
     seen("fresh", model.Dead()),
@@ -116,14 +119,14 @@ SNAPSHOT = Snapshot(
             "shop-worker-1": replace(WEB, name="shop-worker-1", service="worker", ports=(), mounts=()),
             "shop-lost-1": replace(WEB, name="shop-lost-1", service="lost", ports=()),
         },
-        networks={"shop_default": model.Network(name="shop_default", app="shop", spec="shop.yaml")},
+        networks={"shop_default": NETWORK},
         volumes={"shop_data": model.Volume(name="shop_data", app="shop", spec="shop.yaml")},
         held={"bad": "bad.yaml:1:1: cannot read services: it is a list"},
     ),
     observed=model.Observed(
         images={IMAGE.reference: IMAGE},
         networks={
-            "shop_default": model.SeenNetwork(
+            "shop_default": SeenNetwork(
                 name="shop_default", app="shop", spec="shop.yaml", bridge="rc-1", subnet="10.192.3.1/24"
             )
         },

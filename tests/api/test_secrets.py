@@ -12,6 +12,7 @@ from reconciler.api import docker, native
 from reconciler.api.docker import events
 from reconciler.api.question import Question, RefusalError, encode
 from reconciler.core import model
+from reconciler.core.networking import Attachment, Endpoint, Joint, Network, Port, SeenNetwork
 from reconciler.core.status import Event, Snapshot
 from reconciler.core.steps import CreateContainer, Plan, Task
 from tests.api.feed import EVENTS, IMAGE, NOW, SECRET, SNAPSHOT, WEB, seen
@@ -27,11 +28,11 @@ mounts = st.one_of(
     st.builds(model.BindMount, source=hidden, target=words),
     st.builds(model.TmpfsMount, target=words),
 )
-ports = st.builds(model.Port, target=st.integers(1, 65535), published=st.integers(1, 65535), host_ip=words)
+ports = st.builds(Port, target=st.integers(1, 65535), published=st.integers(1, 65535), host_ip=words)
 containers = st.builds(
     model.Container,
     name=words, app=words, service=words, replica=numbers, spec=words, image=words,
-    network=st.none() | words,
+    networks=st.lists(words.map(lambda name: Attachment(network=name)), max_size=2).map(tuple),
     command=st.none() | st.lists(hidden, max_size=3).map(lambda rest: ("sh", *rest)),
     environment=st.lists(st.tuples(words, hidden), max_size=3).map(tuple),
     labels=pairs, working_dir=words, user=words, hostname=words,
@@ -57,6 +58,11 @@ images = st.builds(
 )  # fmt: skip
 
 
+def container_ends(word: str) -> tuple[Endpoint, ...]:
+    network = Network(name=word, app=word, spec=word)
+    return (Endpoint(network=network, bridge="b", interface="eth0", ipv4=word, aliases=(word,)),)
+
+
 @st.composite
 def snapshots(draw: st.DrawFn) -> Snapshot:
     wanted = draw(st.lists(containers, min_size=1, max_size=3))
@@ -66,11 +72,11 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         state, moment = draw(states), draw(moments)
         command = ("sh", *draw(st.lists(hidden, max_size=2)))
         found[f"{index:064x}"] = replace(
-            seen("x", state), id=f"{index:064x}", name=container.name, network=container.network, address=draw(words),
+            seen("x", state), id=f"{index:064x}", name=container.name, endpoints=container_ends(draw(words)),
             image=image.reference, image_digest=image.digest, created_at=moment, command=command, ports=container.ports,
         )  # fmt: skip
-    network = model.SeenNetwork(name=draw(words), app=draw(words), spec="s", bridge="b", subnet=draw(words))
-    create = CreateContainer("a" * 64, wanted[0], "r" * 64, image, "", "")
+    network = SeenNetwork(name=draw(words), app=draw(words), spec="s", bridge="b", subnet=draw(words))
+    create = CreateContainer("a" * 64, wanted[0], "r" * 64, image, Joint())
     return replace(
         SNAPSHOT,
         desired=model.Desired(containers={container.name: container for container in wanted}),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.addresses import Exhausted, bridge_name, free_address, gateway, subnets
+from reconciler.core import addresses
+from reconciler.core.addresses import Pool, Refused, bridge_name, free_address, gateway
+from reconciler.core.networking import Ipam
 
 POOL = "10.192.0.0/12"
 NAMES = st.text("abcdefghij-_0123456789", min_size=1, max_size=12)
@@ -16,6 +19,12 @@ ROUTES = st.builds(
     st.integers(min_value=int(IPv4Address("10.188.0.0")), max_value=int(IPv4Address("10.212.0.0"))),
     st.integers(min_value=13, max_value=32),
 )
+
+
+def subnets(
+    names: Iterable[str], seen: dict[str, str], routes: Iterable[str], pool: str, prefix: int
+) -> Mapping[str, str | Refused]:
+    return addresses.subnets({name: Ipam() for name in names}, seen, routes, Pool(pool, prefix))
 
 
 def chosen(names: set[str], seen: dict[str, str], routes: list[str], pool: str = POOL) -> dict[str, IPv4Interface]:
@@ -69,9 +78,9 @@ def test_a_network_without_an_address_is_as_a_new_one() -> None:
 
 def test_an_exhausted_pool_says_so_and_names_the_network() -> None:
     answer = subnets(["a", "b", "c"], {}, [], "10.0.0.0/23", 24)
-    refused = [value for value in answer.values() if isinstance(value, Exhausted)]
+    refused = [value for value in answer.values() if isinstance(value, Refused)]
     assert refused == [
-        Exhausted(
+        Refused(
             "cannot choose a subnet for network c: no /24 is left in the address pool 10.0.0.0/23; "
             "set a larger address_pool or a longer network_prefix"
         )
@@ -79,11 +88,11 @@ def test_an_exhausted_pool_says_so_and_names_the_network() -> None:
 
 
 def test_a_route_over_the_whole_pool_leaves_nothing() -> None:
-    assert isinstance(subnets(["a"], {}, ["10.0.0.0/8"], POOL, 24)["a"], Exhausted)
+    assert isinstance(subnets(["a"], {}, ["10.0.0.0/8"], POOL, 24)["a"], Refused)
 
 
 def test_a_pool_smaller_than_a_network_has_no_place() -> None:
-    assert isinstance(subnets(["a"], {}, [], "10.0.0.0/28", 24)["a"], Exhausted)
+    assert isinstance(subnets(["a"], {}, [], "10.0.0.0/28", 24)["a"], Refused)
 
 
 @given(st.sets(NAMES, max_size=12), st.lists(ROUTES, max_size=8))
@@ -121,20 +130,20 @@ def test_either_a_place_or_a_reason_for_everybody(names: set[str]) -> None:
 
 def test_addresses_are_given_from_below() -> None:
     assert free_address("10.192.3.1/24", []) == "10.192.3.2"
-    assert free_address("10.192.3.0/24", ["10.192.3.2", "", "10.192.3.4"]) == "10.192.3.3"
+    assert free_address("10.192.3.1/24", ["10.192.3.2", "", "10.192.3.4"]) == "10.192.3.3"
 
 
 def test_a_full_subnet_says_so() -> None:
     used = [f"10.0.0.{number}" for number in range(2, 7)]
-    assert free_address("10.0.0.1/29", used) == Exhausted("cannot choose an address: all 5 of 10.0.0.0/29 are in use")
+    assert free_address("10.0.0.1/29", used) == Refused("cannot choose an address: all of 10.0.0.0/29 are in use")
 
 
 @given(st.integers(min_value=24, max_value=30), st.sets(st.integers(min_value=0, max_value=255)))
 def test_a_free_address_is_free(prefix: int, taken: set[int]) -> None:
     used = {str(IPv4Address("10.9.8.0") + number) for number in taken}
     network = IPv4Interface(f"10.9.8.0/{prefix}").network
-    address = free_address(str(network), used)
+    address = free_address(f"{gateway(str(network))}/{prefix}", used)
     hosts = {str(host) for host in network.hosts()} - {gateway(str(network))}
-    assert isinstance(address, Exhausted) == (hosts <= used)
+    assert isinstance(address, Refused) == (hosts <= used)
     if isinstance(address, str):
         assert address in hosts - used

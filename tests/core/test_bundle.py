@@ -14,6 +14,7 @@ from reconciler.core.bundle import PIDS_LIMIT, HostFacts, Place, config, for_run
 from reconciler.core.model import BindMount, Container, ImageConfig, Resources
 from reconciler.core.process import User
 from reconciler.errors import HostError
+from tests.core.worlds import attached
 
 WEB = Container(
     name="app-web-1",
@@ -22,7 +23,7 @@ WEB = Container(
     replica=1,
     spec="app.yaml",
     image="nginx",
-    network="app_default",
+    networks=attached("app_default"),
     hostname="web",
     command=("serve",),
 )

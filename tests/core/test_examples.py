@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.model import Desired
-from reconciler.core.plan import Policy, plan
+from reconciler.core.plan import plan
 from reconciler.core.resolve import resolve
+from reconciler.core.scene import Policy
 from reconciler.core.steps import Plan
 from reconciler.daemon.execute import execute
 from reconciler.spec.parse import parse

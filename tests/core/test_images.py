@@ -8,7 +8,8 @@ import pytest
 
 from reconciler.core import images
 from reconciler.core.model import Container, Desired, Observed, PullPolicy, SeenContainer, SeenImage
-from reconciler.core.plan import Policy, plan
+from reconciler.core.plan import plan
+from reconciler.core.scene import Policy
 from reconciler.core.steps import CollectImages, Plan
 from tests.core.test_plan import NOW, POLICY, host, seen
 from tests.core.worlds import DB, WEB, container, desired
@@ -47,7 +48,7 @@ def test_a_clock_that_was_set_back_asks() -> None:
 
 
 def test_the_shortest_interval_of_those_who_share_an_image_counts() -> None:
-    weekly = container("blog", pull_policy=PullPolicy(when="every", interval=7 * DAY), network=None)
+    weekly = container("blog", pull_policy=PullPolicy(when="every", interval=7 * DAY), networks=())
     found = plan(desired(DAILY, weekly), Observed(images=here(NOW - 10)), NOW, POLICY)
     assert found.look_again_at == NOW - 10 + DAY
 

@@ -12,9 +12,16 @@ from hypothesis import strategies as st
 from reconciler.core.model import BindMount, Container, Mount, TmpfsMount, VolumeMount
 from reconciler.core.mounts import KERNEL_FOLDERS, beneath, check_mounts, clean, destinations, oci_mounts
 from reconciler.errors import HostError
+from tests.core.worlds import attached
 
 WEB = Container(
-    name="app-web-1", app="app", service="web", replica=1, spec="app.yaml", image="nginx", network="app_default"
+    name="app-web-1",
+    app="app",
+    service="web",
+    replica=1,
+    spec="app.yaml",
+    image="nginx",
+    networks=attached("app_default"),
 )
 
 

@@ -32,7 +32,7 @@ OWN = CONTAINER + "id"
         ((RemoveRuleset(),), {RULES}),
         ((StartContainer("id", "web", 0, 0),), {OWN}),
         ((StopContainer("id", "web", "SIGTERM"),), {OWN}),
-        ((ConnectContainer("id", "web", "", "", ""), StartContainer("id", "web", 0, 0)), {OWN, LINKS}),
+        ((ConnectContainer("id", "web", ()), StartContainer("id", "web", 0, 0)), {OWN, LINKS}),
         (
             (CleanContainer("id", "web"), DisconnectContainer("id", "web"), RemoveContainer("id", "web")),
             {OWN, LINKS},

@@ -20,11 +20,12 @@ from reconciler.core.model import (
     digest,
     revision,
 )
-from reconciler.core.networking import Port, SeenNetwork
-from reconciler.core.plan import Policy, plan
+from reconciler.core.networking import Endpoint, Network, Port, SeenNetwork
+from reconciler.core.plan import plan
 from reconciler.core.ruleset import Published, render
+from reconciler.core.scene import Policy
 from reconciler.core.steps import ApplyRuleset, CreateContainer, Plan, Task
-from tests.core.worlds import DB, WEB, container, desired
+from tests.core.worlds import DB, WEB, container, desired, endpoint
 from tests.fakes import image
 
 POLICY = Policy(address_pool="10.0.0.0/16", network_prefix=24)
@@ -35,12 +36,21 @@ WEB_CONTAINER = container()
 RUNNING = Running(pid=7, since=4000.0)
 
 
-def seen(state: State = RUNNING, *, of: Container = WEB_CONTAINER, **changes: object) -> SeenContainer:
+def ends(wanted: Container, address: str) -> tuple[Endpoint, ...]:
+    return tuple(
+        endpoint(Network(name=entry.network, app=wanted.app, spec=wanted.spec), f"{address}/24")
+        for entry in wanted.networks
+    )
+
+
+def seen(
+    state: State = RUNNING, *, of: Container = WEB_CONTAINER, address: str = "10.0.7.2", **changes: object
+) -> SeenContainer:
     wanted = of
     values: dict[str, object] = {
         "id": "a" * 64, "name": wanted.name, "app": wanted.app, "service": wanted.service, "replica": wanted.replica,
         "spec": wanted.spec, "revision": revision(wanted, image(wanted.image).digest), "image": wanted.image,
-        "image_digest": image(wanted.image).digest, "network": wanted.network, "address": "10.0.7.2",
+        "image_digest": image(wanted.image).digest, "endpoints": ends(wanted, address),
         "stop_signal": "SIGTERM", "stop_grace_period": 10.0, "state": state, "created_at": 1000.0,
         "ports": wanted.ports, "restart": wanted.restart,
     }  # fmt: skip
@@ -97,7 +107,7 @@ def test_what_a_container_needs_is_there_so_it_is_made_and_started() -> None:
     assert str(found).splitlines() == [
         f"container:shop-web-1: create container shop-web-1 {step.id[:12]} of revision {step.revision[:12]}"
         " at 10.0.7.2 (missing)",
-        f"container:shop-web-1: connect container shop-web-1 {step.id[:12]} to {BRIDGE} as 10.0.7.2 (missing)",
+        f"container:shop-web-1: connect container shop-web-1 {step.id[:12]} to shop_default as 10.0.7.2 (missing)",
         f"container:shop-web-1: start container shop-web-1 {step.id[:12]} (missing)",
     ]
 
@@ -109,7 +119,11 @@ def test_a_running_container_of_the_right_revision_needs_nothing() -> None:
 def test_three_replicas_get_three_addresses() -> None:
     found = made(desired(*(container(replica=number) for number in (1, 2, 3))), host())
     steps = [task.steps[0] for task in found.tasks]
-    assert [step.address for step in steps if isinstance(step, CreateContainer)] == ["10.0.7.2", "10.0.7.3", "10.0.7.4"]
+    assert [step.joint.endpoints[0].address for step in steps if isinstance(step, CreateContainer)] == [
+        "10.0.7.2",
+        "10.0.7.3",
+        "10.0.7.4",
+    ]
 
 
 def test_an_address_that_is_being_handed_out_is_taken() -> None:
@@ -117,7 +131,7 @@ def test_an_address_that_is_being_handed_out_is_taken() -> None:
     found = made(desired(WEB_CONTAINER, container(replica=2)), host(), doing)
     (step,) = (task.steps[0] for task in found.tasks)
     assert isinstance(step, CreateContainer)
-    assert (step.container.replica, step.address) == (2, "10.0.7.3")
+    assert (step.container.replica, step.joint.endpoints[0].address) == (2, "10.0.7.3")
 
 
 def test_a_changed_container_is_stopped_when_its_successor_could_be_made() -> None:
@@ -226,16 +240,16 @@ def test_on_failure_gives_up_after_its_retries_and_says_so() -> None:
 
 
 def test_after_a_reboot_it_is_mounted_connected_and_started_again() -> None:
-    dead = seen(Dead(), mounted=False, connected=False)
+    dead = seen(Dead(), mounted=False, disconnected="its link is gone")
     assert printed(desired(WEB_CONTAINER), host(dead)) == [
         "container:shop-web-1: mount container shop-web-1 aaaaaaaaaaaa (not running)",
-        f"container:shop-web-1: connect container shop-web-1 aaaaaaaaaaaa to {BRIDGE} as 10.0.7.2 (not running)",
+        "container:shop-web-1: connect container shop-web-1 aaaaaaaaaaaa to shop_default as 10.0.7.2 (not running)",
         "container:shop-web-1: start container shop-web-1 aaaaaaaaaaaa (not running)",
     ]
 
 
 def test_after_a_reboot_the_network_comes_back_where_its_containers_are() -> None:
-    dead = seen(Dead(), mounted=False, connected=False)
+    dead = seen(Dead(), mounted=False, disconnected="its link is gone")
     assert printed(desired(WEB_CONTAINER), host(dead, networks={}, ruleset="")) == [
         f"network:shop_default: create network shop_default (10.0.7.1/24 on {BRIDGE}) (missing)",
         "container:shop-web-1: waits for network shop_default",
@@ -247,13 +261,13 @@ def test_a_bridge_without_its_address_is_completed_before_anything_joins_it() ->
     found = made(desired(WEB_CONTAINER), host(networks=bare))
     assert [task.key for task in found.tasks if task.key != "firewall"] == ["network:shop_default"]
     assert str(found.waits[0]) == "container:shop-web-1: waits for network shop_default"
-    dead = seen(Dead(), mounted=False, connected=False)
+    dead = seen(Dead(), mounted=False, disconnected="its link is gone")
     assert "waits for network shop_default" in str(made(desired(WEB_CONTAINER), host(dead, networks=bare)))
 
 
 def test_a_lost_link_is_repaired_without_a_restart() -> None:
-    assert printed(desired(WEB_CONTAINER), host(seen(connected=False))) == [
-        f"container:shop-web-1: connect container shop-web-1 aaaaaaaaaaaa to {BRIDGE} as 10.0.7.2"
+    assert printed(desired(WEB_CONTAINER), host(seen(disconnected="its link is gone"))) == [
+        "container:shop-web-1: connect container shop-web-1 aaaaaaaaaaaa to shop_default as 10.0.7.2"
         " (drifted: its link is gone)"
     ]
 
@@ -331,7 +345,7 @@ def test_a_port_leads_to_the_replica_that_is_about_to_run_while_none_does() -> N
 
     assert targets(first, second) == ["10.0.7.2", "10.0.7.3"]
     assert targets(replace(first, state=RUNNING), second) == ["10.0.7.2"]
-    assert targets(replace(first, connected=False), second) == ["10.0.7.3"]
+    assert targets(replace(first, disconnected="its link is gone"), second) == ["10.0.7.3"]
     assert targets(replace(first, state=Exited(code=0, at=1.0, since=0.5, stopped=True))) == []
 
 
@@ -352,10 +366,43 @@ def test_a_dependency_is_started_first() -> None:
     assert made(desired(db, web), host(running)).tasks[0].key == "container:shop-web-1"
 
 
+LENDER = container(service="vpn")
+SHARING = container(service="app", networks=(), shares="shop-vpn-1", depends_on=("vpn",))
+
+
+def test_who_shares_a_network_waits_for_its_owner() -> None:
+    assert printed(desired(SHARING, LENDER), host())[-1] == (
+        "container:shop-app-1: waits for container shop-vpn-1, whose network it shares"
+    )
+
+
+def test_when_the_owner_is_replaced_who_shares_its_network_moves_with_it() -> None:
+    owner = seen(of=LENDER, id="b" * 64)
+    moved = seen(of=SHARING, id="c" * 64, endpoints=(), shares="a" * 64)
+    assert printed(desired(SHARING, LENDER), host(owner, moved)) == [
+        "container:shop-app-1: stop container shop-app-1 cccccccccccc with SIGTERM"
+        " (shop-vpn-1, whose network it shares, was replaced)",
+    ]
+    assert made(desired(SHARING, LENDER), host(owner, replace(moved, shares=owner.id))).converged
+
+
+def test_who_shares_a_network_is_left_alone_while_its_owner_is_being_replaced() -> None:
+    stopping = seen(Running(pid=7, since=4000.0, stop_sent=NOW - 1), of=LENDER, revision="old")
+    sharing = seen(of=SHARING, id="c" * 64, endpoints=(), shares=stopping.id)
+    assert [line.split(":")[1] for line in printed(desired(SHARING, LENDER), host(stopping, sharing))] == ["shop-vpn-1"]
+
+
+def test_a_network_that_no_spec_declares_is_waited_for() -> None:
+    wanted = Desired(containers={WEB_CONTAINER.name: WEB_CONTAINER})
+    assert printed(wanted, host(networks={}, ruleset="")) == [
+        "container:shop-web-1: waits for network shop_default, which no spec declares"
+    ]
+
+
 def test_a_full_network_is_a_sentence() -> None:
     small = replace(NETWORK, subnet="10.0.7.1/30")
     found = made(desired(WEB_CONTAINER, container(replica=2)), host(networks={"shop_default": small}, ruleset=""))
-    assert "cannot choose an address: all 1 of 10.0.7.0/30 are in use" in str(found)
+    assert "cannot choose an address: all of 10.0.7.0/30 are in use" in str(found)
 
 
 def test_leftovers_of_ended_runs_are_cleaned_while_the_new_one_runs() -> None:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.model import Desired, Exited, Running
-from reconciler.core.plan import Policy, plan
+from reconciler.core.plan import plan
+from reconciler.core.scene import Policy
 from reconciler.core.steps import Plan, Task
 from reconciler.daemon.execute import perform
 from reconciler.errors import HostError
@@ -58,8 +59,11 @@ def check(host: FakeHost, desired: Desired, end: Plan) -> None:
             newest = host.answer(wanted.image, "").digest
             asked = host.seen_images[wanted.image].checked_at
             assert running[name].image_digest == newest or asked > host.now - wanted.pull_policy.interval
+    for name, wanted in desired.containers.items():
+        lender = running[wanted.shares].id if wanted.shares else ""
+        assert running[name].shares == lender, f"{name} is not where {wanted.shares} is"
     assert all(not seen.leftovers for seen in host.containers.values())
-    addresses = [(seen.network, seen.address) for seen in host.containers.values() if seen.address]
+    addresses = [(end.network.name, end.ipv4) for seen in host.containers.values() for end in seen.endpoints]
     assert len(addresses) == len(set(addresses))
 
 

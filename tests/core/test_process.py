@@ -28,9 +28,16 @@ from reconciler.core.process import (
     working_dir,
 )
 from reconciler.errors import HostError
+from tests.core.worlds import attached
 
 WEB = Container(
-    name="app-web-1", app="app", service="web", replica=1, spec="app.yaml", image="nginx", network="app_default"
+    name="app-web-1",
+    app="app",
+    service="web",
+    replica=1,
+    spec="app.yaml",
+    image="nginx",
+    networks=attached("app_default"),
 )
 IMAGE = ImageConfig(entrypoint=("/entry",), command=("serve",))
 

@@ -6,18 +6,34 @@ from collections.abc import Callable
 
 from hypothesis import strategies as st
 
+from reconciler.core.addresses import bridge_name, gateway
 from reconciler.core.model import Container, Desired, PullPolicy, Restart, Volume, VolumeMount
-from reconciler.core.networking import Network, Port
+from reconciler.core.networking import Attachment, Endpoint, Network, Port
 from tests.fakes import FakeHost
 
 WEB = "docker.io/library/web:1"
 DB = "docker.io/library/db:1"
 
 
+def attached(*networks: str | None) -> tuple[Attachment, ...]:
+    """Where a container is that joins these; None is nowhere."""
+    return tuple(Attachment(network=network) for network in networks if network)
+
+
+def endpoint(network: Network, ipv4: str, bridge: str = "", **changes: object) -> Endpoint:
+    """A container's end of a network with IPv4 only; the address with its prefix length."""
+    values: dict[str, object] = {
+        "network": network, "bridge": bridge or bridge_name("reconciler", network.name), "interface": "eth0",
+        "ipv4": ipv4, "gateway4": gateway(ipv4),
+    }  # fmt: skip
+    return Endpoint(**(values | changes))  # type: ignore[arg-type]
+
+
 def container(app: str = "shop", service: str = "web", replica: int = 1, **changes: object) -> Container:
     values: dict[str, object] = {
         "name": f"{app}-{service}-{replica}", "app": app, "service": service, "replica": replica,
-        "spec": f"{app}.yaml", "image": WEB, "network": f"{app}_default", "restart": Restart(policy="always"),
+        "spec": f"{app}.yaml", "image": WEB, "networks": attached(f"{app}_default"),
+        "restart": Restart(policy="always"),
     }  # fmt: skip
     return Container(**(values | changes))  # type: ignore[arg-type]
 
@@ -32,9 +48,9 @@ def desired(*containers: Container, held: dict[str, str] | None = None, unavaila
     return Desired(
         containers={wanted.name: wanted for wanted in containers},
         networks={
-            wanted.network: Network(name=wanted.network, app=wanted.app, spec=wanted.spec)
+            attachment.network: Network(name=attachment.network, app=wanted.app, spec=wanted.spec)
             for wanted in containers
-            if wanted.network
+            for attachment in wanted.networks
         },
         volumes=volumes,
         held=held or {},
@@ -65,12 +81,17 @@ def apps(draw: st.DrawFn, name: str) -> list[Container]:
         environment = (("V", draw(st.sampled_from("12"))),)
         restart = draw(restarts)
         policy = draw(pull_policies)
-        network = draw(st.sampled_from([f"{name}_default", f"{name}_default", None]))
+        own, shared = f"{name}_default", f"{name}_back"
+        networks = draw(st.sampled_from([(own,), (own,), (own, shared), (), None]))
+        lender = found[0] if found and networks is None and found[0].restart.policy == "always" else None
+        where: dict[str, object] = {"networks": attached(*(networks or ()))}
+        if lender:
+            where, ports, first = {"networks": (), "shares": lender.name}, (), lender.service
         found += [
             container(
                 name, service, replica, ports=ports, mounts=mounts, environment=environment, restart=restart,
-                pull_policy=policy,
-                image=draw(st.sampled_from([WEB, DB])), network=network, depends_on=(first,) if first else (),
+                pull_policy=policy, depends_on=(first,) if first else (), image=draw(st.sampled_from([WEB, DB])),
+                **where,
             )
             for replica in range(1, draw(st.integers(1, 3)) + 1)
         ]  # fmt: skip

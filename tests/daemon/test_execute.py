@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.core.model import Volume, container_id, revision
-from reconciler.core.networking import Network
+from reconciler.core.networking import Joint, Network, Resolver
 from reconciler.core.steps import (
     ApplyRuleset,
     CleanContainer,
@@ -14,35 +14,48 @@ from reconciler.core.steps import (
     CreateNetwork,
     CreateVolume,
     DisconnectContainer,
+    GuardRoutes,
     KillContainer,
     MountContainer,
     PullImage,
     RemoveContainer,
     RemoveNetwork,
     RemoveRuleset,
+    ResolveNames,
     RotateLog,
+    ServeNames,
     StartContainer,
     Step,
     StopContainer,
+    StopNames,
     Task,
+    WriteNames,
 )
 from reconciler.daemon.execute import execute
-from tests.core.worlds import WEB, container
+from tests.core.worlds import WEB, container, endpoint
 from tests.fakes import FakeHost, image
 
 WANTED = container()
 ID = container_id(WANTED, image(WEB).digest, 1.0)
 NAME = WANTED.name
+NETWORK = Network(name="shop_default", app="shop", spec="s")
+END = endpoint(NETWORK, "10.0.0.2/24", "rc-1")
+RESOLVER = Resolver(name="shop_default", bridge="rc-1", addresses=("10.0.0.1",), networks=("shop_default",))
 LIFE: tuple[tuple[Step, str], ...] = (
     (PullImage(WEB), f"pull {WEB}"),
-    (CreateNetwork(Network(name="shop_default", app="shop", spec="s"), "rc-1", "10.0.0.1/24"), "network shop_default"),
+    (CreateNetwork(NETWORK, "rc-1", "10.0.0.1/24"), "network shop_default"),
     (CreateVolume(Volume(name="data", app="shop", spec="s")), "volume data"),
-    (CreateContainer(ID, WANTED, revision(WANTED, "d"), image(WEB), "10.0.0.2", "10.0.0.1/24"), f"create {NAME}"),
+    (CreateContainer(ID, WANTED, revision(WANTED, "d"), image(WEB), Joint(endpoints=(END,))), f"create {NAME}"),
     (MountContainer(ID, NAME), f"mount {NAME}"),
-    (ConnectContainer(ID, NAME, "rc-1", "10.0.0.2", "10.0.0.1/24"), "connect"),
+    (ConnectContainer(ID, NAME, (END,)), "connect"),
     (StartContainer(ID, NAME, 0, 0), f"start {NAME}"),
     (RotateLog(ID, NAME), "rotate"),
     (ApplyRuleset("table", "1 port"), "apply"),
+    (GuardRoutes(("10.0.0.0/24",)), "guard"),
+    (ServeNames(RESOLVER), "serve shop_default"),
+    (WriteNames("shop_default", ((ID, "10.0.0.2 web"),)), "names of shop_default"),
+    (ResolveNames(("example.org",)), "resolve"),
+    (StopNames("shop_default"), "stop serving shop_default"),
     (StopContainer(ID, NAME, "SIGTERM"), f"stop {NAME}"),
     (KillContainer(ID, NAME), f"kill {NAME}"),
     (CleanContainer(ID, NAME), f"clean {NAME}"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.steps import PullImage, Task
-from reconciler.daemon.queue import LONGEST_RETRY, Queue, Retries
+from reconciler.daemon.queue import CALM, LONGEST_FIGHT, LONGEST_RETRY, PATIENCE, Queue, Retries
 
 
 @pytest.fixture
@@ -106,11 +106,51 @@ def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
 def test_success_and_absence_forget() -> None:
     retries = Retries(lambda: 0.0)
     retries.fail(task(), "cannot", 0.0)
-    retries.forget("image:a")
+    retries.succeed(task(), 0.0)
     assert retries.ready(task(), 0.0)
     retries.fail(task(), "cannot", 0.0)
-    retries.keep_only(frozenset({"image:b"}))
+    retries.keep_only(frozenset({"image:b"}), 0.0)
     assert not retries.outcomes()
+
+
+def drift(cause: str = "drifted: gone") -> Task:
+    return Task("network:a", cause, (), drift=True)
+
+
+def test_who_keeps_undoing_a_repair_is_not_fought() -> None:
+    retries, now, delays = Retries(lambda: 0.0), 100.0, []
+    for _ in range(12):
+        assert retries.ready(drift(), now)
+        retries.succeed(drift(), now)
+        times = retries.times_after(now)
+        delays.append(times[0] - now if times else 0.0)
+        if times:
+            assert not retries.ready(drift(), times[0] - 0.001)
+            assert retries.ready(Task("network:a", "not in any spec", ()), now)
+            now = times[0]
+        retries.keep_only(frozenset(), now)
+    assert delays[: PATIENCE - 1] == [0.0] * (PATIENCE - 1)
+    assert delays[PATIENCE - 1 : PATIENCE + 2] == [1.0, 2.0, 4.0]
+    assert delays[-1] == LONGEST_FIGHT
+    assert retries.outcomes()["network:a"].error == ("drifted: gone; repaired 12 times, and somebody keeps undoing it")
+
+
+def test_a_fight_is_over_when_it_was_calm_for_a_while() -> None:
+    retries = Retries(lambda: 0.0)
+    for _ in range(PATIENCE):
+        retries.succeed(drift(), 0.0)
+    assert not retries.ready(drift(), 0.5)
+    retries.keep_only(frozenset(), 1.0 + CALM)
+    assert not retries.outcomes()
+    retries.succeed(drift(), 1.0 + CALM)
+    assert retries.ready(drift(), 1.0 + CALM)
+
+
+def test_a_few_repairs_are_nothing_to_speak_of() -> None:
+    retries = Retries(lambda: 0.0)
+    retries.succeed(drift(), 0.0)
+    assert not retries.outcomes()
+    assert retries.ready(drift(), 0.0)
 
 
 def test_one_failure_is_nothing_to_another_task() -> None:

@@ -21,6 +21,7 @@ from reconciler.core.model import (
     SeenImage,
     State,
 )
+from reconciler.core.networking import Joint
 from reconciler.host import cgroups, overlay, syscalls
 from reconciler.host.bundles import ContainerBundles
 from reconciler.host.observe.containers import ContainerReader
@@ -57,7 +58,6 @@ def container(script: str = "exec sleep 1000", **changes: object) -> Container:
         replica=1,
         spec="app.yaml",
         image="busybox",
-        network=None,
         entrypoint=(*SHELL, script),
     )
     return replace(base, **changes)  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ class Host:
         id = id or f"{next(_counter):064x}"
         self.made.append(id)
         self.pin(id)
-        self.bundles.create(id, wanted, "r" * 64, self.image, "")
+        self.bundles.create(id, wanted, "r" * 64, self.image, Joint())
         return id
 
     def start(self, wanted: Container) -> str:

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.model import Running, VolumeMount
+from reconciler.core.networking import Joint, Network
 from reconciler.errors import HostError
 from reconciler.host import logs, overlay, runs
 from reconciler.host.bundles import ContainerBundles
 from reconciler.host.populate import populate
 from reconciler.host.run import run
+from tests.core.worlds import endpoint
 from tests.host.containers import Host, container, hosting, joined
 
 pytestmark = [pytest.mark.root, pytest.mark.host]
@@ -138,7 +140,13 @@ def test_the_address_is_in_hosts(host: Host) -> None:
     id = f"{7:064x}"
     host.made.append(id)
     host.pin(id)
-    host.bundles.create(id, container("cat /etc/hosts", hostname="mine"), "r", host.image, "10.1.2.3")
+    host.bundles.create(
+        id,
+        container("cat /etc/hosts", hostname="mine"),
+        "r",
+        host.image,
+        Joint(endpoints=(endpoint(Network(name="n", app="a", spec="s"), "10.1.2.3/24"),)),
+    )
     host.runtime.start(id, 0, 0)
     host.wait(id)
     assert host.log(id).splitlines()[-1] == "10.1.2.3\tmine"

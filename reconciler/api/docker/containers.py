@@ -112,7 +112,7 @@ _TESTS: dict[str, by.Test[Shown]] = {
     "status": lambda one, wanted: state(one) == wanted,
     "health": lambda _, wanted: wanted == "none",
     "ancestor": _is_ancestor,
-    "network": lambda one, wanted: one.network is not None and wanted in {one.network.name, one.network.id},
+    "network": lambda one, wanted: any(wanted in {network.name, network.id} for network in one.networks),
     "volume": lambda one, wanted: any(wanted in {mount["Name"], mount["Destination"]} for mount in one.mounts),
     "exited": lambda one, wanted: isinstance(one.seen.state, Exited) and one.seen.state.code == int(wanted),
     "before": lambda one, moment: one.seen.created_at < float(moment),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from reconciler.api.docker.words import address, gateway, host_address, program
+from reconciler.api.docker.words import address_and_prefix, host_address, program
 from reconciler.api.question import Json
 from reconciler.core.durations import human
 from reconciler.core.model import (
@@ -27,7 +27,7 @@ from reconciler.core.model import (
     VolumeMount,
     digest,
 )
-from reconciler.core.networking import Port
+from reconciler.core.networking import Endpoint, Port
 from reconciler.core.status import Snapshot
 
 
@@ -37,8 +37,12 @@ class ShownNetwork:
 
     name: str
     id: str
-    gateway: str = ""
-    prefix: int = 0
+    ipv4: tuple[str, int] = ("", 0)
+    ipv6: tuple[str, int] = ("", 0)
+    gateway4: str = ""
+    gateway6: str = ""
+    mac: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,7 @@ class Shown:
     seen: SeenContainer
     wanted: Container | None  # None: its spec is gone
     image: SeenImage | None
-    network: ShownNetwork | None
+    networks: tuple[ShownNetwork, ...]
     labels: Mapping[str, str]
     mounts: tuple[Json, ...]
     exposed: set[str]  # "80/tcp", also those that are published
@@ -76,7 +80,7 @@ def shown(seen: SeenContainer, snapshot: Snapshot) -> Shown:
         seen=seen,
         wanted=wanted,
         image=image,
-        network=_network(seen, snapshot),
+        networks=tuple(map(_network, seen.endpoints)),
         labels=_labels(seen, wanted, image),
         mounts=tuple(_mount(mount) for mount in (wanted.mounts if wanted else ())),
         exposed=exposed | {f"{port.target}/{port.protocol}" for port in seen.ports},
@@ -93,14 +97,17 @@ def _image(seen: SeenContainer, snapshot: Snapshot) -> SeenImage | None:
     return next((image for image in images.values() if image.digest == seen.image_digest), None)
 
 
-def _network(seen: SeenContainer, snapshot: Snapshot) -> ShownNetwork | None:
-    if seen.network is None:
-        return None
-    bridge = snapshot.observed.networks.get(seen.network)
-    if bridge is None:
-        return ShownNetwork(name=seen.network, id=network_id(seen.network))
-    ip, prefix, _ = gateway(bridge.subnet)
-    return ShownNetwork(name=seen.network, id=network_id(seen.network), gateway=ip, prefix=prefix)
+def _network(endpoint: Endpoint) -> ShownNetwork:
+    return ShownNetwork(
+        name=endpoint.network.name,
+        id=network_id(endpoint.network.name),
+        ipv4=address_and_prefix(endpoint.ipv4),
+        ipv6=address_and_prefix(endpoint.ipv6),
+        gateway4=endpoint.gateway4,
+        gateway6=endpoint.gateway6,
+        mac=endpoint.mac,
+        aliases=endpoint.aliases,
+    )
 
 
 def _labels(seen: SeenContainer, wanted: Container | None, image: SeenImage | None) -> dict[str, str]:
@@ -179,8 +186,12 @@ def entry(one: Shown, now: float) -> Json:
 
 
 def network_mode(one: Shown) -> str:
-    """The name of its network; `none` without one."""
-    return one.network.name if one.network else "none"
+    """`host`, `container:ID`, the name of its first network, or `none`."""
+    if one.seen.host_network:
+        return "host"
+    if one.seen.shares:
+        return f"container:{one.seen.shares}"
+    return next((network.name for network in one.networks), "none")
 
 
 def _ports(one: Shown) -> list[Json]:
@@ -197,25 +208,33 @@ def _ports(one: Shown) -> list[Json]:
 
 
 def networks(one: Shown) -> dict[str, Json]:
-    """Its end of its network, by the network's name."""
-    network = one.network or ShownNetwork(name="none", id=network_id("none"))
-    running = isinstance(one.seen.state, Running) and one.network is not None
-    ip = address(one.seen.address) if running else ""
-    end: Json = {
+    """Its ends of its networks, by their names; as in Docker `none` and `host` are networks, too."""
+    if one.seen.shares:
+        return {}
+    if not one.networks:
+        name = network_mode(one)
+        return {name: _end(one, ShownNetwork(name=name, id=network_id(name)))}
+    return {network.name: _end(one, network) for network in one.networks}
+
+
+def _end(one: Shown, network: ShownNetwork) -> Json:
+    joined = bool(one.networks)
+    running = isinstance(one.seen.state, Running) and joined
+    (ip, prefix), (ip6, prefix6) = (network.ipv4, network.ipv6) if running else (("", 0), ("", 0))
+    return {
         "IPAMConfig": None,
         "Links": None,
-        "Aliases": [one.seen.name, one.seen.service] if one.network else None,
-        "MacAddress": "",
+        "Aliases": [one.seen.name, one.seen.service, *network.aliases] if joined else None,
+        "MacAddress": network.mac if running else "",
         "DriverOpts": None,
         "GwPriority": 0,
         "NetworkID": network.id,
         "EndpointID": digest(f"{one.seen.id}:{network.id}") if running else "",
-        "Gateway": network.gateway if running else "",
+        "Gateway": network.gateway4 if running else "",
         "IPAddress": ip,
-        "IPPrefixLen": network.prefix if ip else 0,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "DNSNames": [one.seen.name, one.seen.service, one.seen.id[:12]] if one.network else None,
+        "IPPrefixLen": prefix,
+        "IPv6Gateway": network.gateway6 if running else "",
+        "GlobalIPv6Address": ip6,
+        "GlobalIPv6PrefixLen": prefix6,
+        "DNSNames": [one.seen.name, one.seen.service, *network.aliases, one.seen.id[:12]] if joined else None,
     }
-    return {network.name: end}

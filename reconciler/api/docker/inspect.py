@@ -104,7 +104,7 @@ def _network_settings(one: Shown) -> Json:
     ports: dict[str, list[Json] | None] = {}
     if isinstance(one.seen.state, Running):
         ports = {**dict.fromkeys(sorted(one.exposed)), **_bindings(one)}
-    end = next(iter(networks(one).values()))
+    end = next(iter(networks(one).values()), {"IPAddress": "", "IPPrefixLen": 0, "Gateway": ""})
     return {
         **_NO_NETWORK,
         "Ports": ports,

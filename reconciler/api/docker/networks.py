@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from reconciler.api.docker import filters as by
 from reconciler.api.docker.entry import network_id
-from reconciler.api.docker.words import NEVER, address, gateway
+from reconciler.api.docker.words import NEVER, gateway, interface
 from reconciler.api.question import Json, Question, RefusalError
 from reconciler.core.model import Running, SeenContainer, digest
-from reconciler.core.networking import SeenNetwork
+from reconciler.core.networking import Endpoint, SeenNetwork
 from reconciler.core.status import Snapshot
 
 
@@ -26,16 +26,15 @@ def inspection(question: Question) -> Json:
     network = networks.get(wanted) or (matching[0] if len(matching) == 1 else None)
     if network is None:
         raise RefusalError(404, f"network {wanted} not found")
-    _, prefix, _ = gateway(network.subnet)
     return {**_network(network, snapshot), "Containers": {
-        seen.id: _end(seen, prefix)
+        seen.id: _end(seen, endpoint)
         for seen in snapshot.observed.containers.values()
-        if seen.network == network.name and isinstance(seen.state, Running)
+        for endpoint in seen.endpoints
+        if endpoint.network.name == network.name and isinstance(seen.state, Running)
     }}  # fmt: skip
 
 
 def _network(network: SeenNetwork, snapshot: Snapshot) -> Json:
-    ip, _, subnet = gateway(network.subnet)
     wanted = snapshot.desired.networks.get(network.name)
     compose = {
         "com.docker.compose.network": network.name.removeprefix(f"{network.app}_"),
@@ -48,9 +47,13 @@ def _network(network: SeenNetwork, snapshot: Snapshot) -> Json:
         "Scope": "local",
         "Driver": "bridge",
         "EnableIPv4": True,
-        "EnableIPv6": False,
-        "IPAM": {"Driver": "default", "Options": None, "Config": [{"Subnet": subnet, "Gateway": ip}] if ip else []},
-        "Internal": False,
+        "EnableIPv6": bool(network.subnet6),
+        "IPAM": {"Driver": "default", "Options": None, "Config": [
+            {"Subnet": subnet, "Gateway": ip}
+            for ip, _, subnet in map(gateway, (network.subnet, network.subnet6))
+            if ip
+        ]},
+        "Internal": bool(wanted and wanted.internal),
         "Attachable": False,
         "Ingress": False,
         "ConfigFrom": {"Network": ""},
@@ -58,17 +61,16 @@ def _network(network: SeenNetwork, snapshot: Snapshot) -> Json:
         "Containers": {},
         "Options": {"com.docker.network.bridge.name": network.bridge},
         "Labels": {**compose, **dict(wanted.labels if wanted else ())},
-    }
+    }  # fmt: skip
 
 
-def _end(seen: SeenContainer, prefix: int) -> Json:
-    ip = address(seen.address)
+def _end(seen: SeenContainer, endpoint: Endpoint) -> Json:
     return {
         "Name": seen.name,
-        "EndpointID": digest(f"{seen.id}:{network_id(seen.network or '')}"),
-        "MacAddress": "",
-        "IPv4Address": f"{ip}/{prefix}" if ip else "",
-        "IPv6Address": "",
+        "EndpointID": digest(f"{seen.id}:{network_id(endpoint.network.name)}"),
+        "MacAddress": endpoint.mac,
+        "IPv4Address": interface(endpoint.ipv4),
+        "IPv6Address": interface(endpoint.ipv6),
     }
 
 

@@ -66,3 +66,18 @@ def program(command: Sequence[str]) -> str:
 def familiar(reference: str) -> str:
     """A canonical image reference as people write it: `docker.io/library/redis:7` is `redis:7`."""
     return reference.removeprefix("docker.io/").removeprefix("library/")
+
+
+def address_and_prefix(interface: str) -> tuple[str, int]:
+    """The two parts of 10.1.2.3/24; nothing of what is no address."""
+    try:
+        value = ipaddress.ip_interface(interface)
+    except ValueError:
+        return "", 0
+    return str(value.ip), value.network.prefixlen
+
+
+def interface(text: str) -> str:
+    """`text` if it is an address with a prefix length, else ""."""
+    ip, prefix = address_and_prefix(text)
+    return f"{ip}/{prefix}" if ip else ""

@@ -79,8 +79,15 @@ class Observer:
         return {id: joined for id, (_, joined) in self._joined.items()}
 
     def _with_link(self, id: str, seen: SeenContainer) -> tuple[SeenContainer, SeenContainer]:
-        connected = id in (self._links.pinned if seen.network is None else self._links.attached)
+        disconnected = self._disconnected(id, seen)
         before = self._joined.get(id)
-        if before and before[0] is seen and before[1].connected == connected:
+        if before and before[0] is seen and before[1].disconnected == disconnected:
             return before
-        return seen, seen if seen.connected == connected else replace(seen, connected=connected)
+        return seen, seen if seen.disconnected == disconnected else replace(seen, disconnected=disconnected)
+
+    def _disconnected(self, id: str, seen: SeenContainer) -> str:
+        if seen.host_network or seen.shares:
+            return ""
+        if id not in self._links.pinned:
+            return "its network namespace is not kept"
+        return "its link is gone" if seen.endpoints and id not in self._links.attached else ""

@@ -120,12 +120,17 @@ class ContainerReader:
             damaged="" if whole else bundle.damaged,
             command=bundle.command,
             mounted=f"{self._roots}/{id}/rootfs" in mounted,
-            connected=f"{self._pins}/{id}" in mounted,
+            disconnected=self._unpinned(id, bundle.record, mounted),
             restarts=counts[0],
             failures=counts[1],
             leftovers=self._leftovers(names, watched, state),
             log_bytes=logs.size(folder / "log"),
         )
+
+    def _unpinned(self, id: str, record: Record | None, mounted: frozenset[str]) -> str:
+        """What is wrong with its own network namespace, "" for a container that uses another's."""
+        elsewhere = record is not None and (record.host_network or record.shares)
+        return "" if elsewhere or f"{self._pins}/{id}" in mounted else "its network namespace is not kept"
 
     def _bundle(self, id: str, folder: Path, run: str) -> _Bundle:
         """The record, from its newest run when it was lost or damaged itself: what runs must be known and stoppable."""
@@ -245,8 +250,12 @@ def seen_container(record: Record, state: State) -> SeenContainer:
         revision=record.revision,
         image=record.image,
         image_digest=record.image_digest,
-        network=record.network,
-        address=record.address,
+        endpoints=record.endpoints,
+        host_network=record.host_network,
+        shares=record.shares,
+        nameservers=record.nameservers,
+        dns=record.dns,
+        egress=record.egress,
         stop_signal=record.stop_signal,
         stop_grace_period=record.stop_grace_period,
         state=state,
@@ -267,8 +276,6 @@ def _damaged(id: str) -> SeenContainer:
         revision="",
         image="",
         image_digest="",
-        network=None,
-        address="",
         stop_signal="SIGTERM",
         stop_grace_period=10.0,
         state=Dead(),

@@ -87,7 +87,8 @@ def _network(instance: str, bridge: Link, subnet: str, up: bool) -> SeenNetwork:
     network = parse_network(instance, bridge.alias)
     assert network is not None
     return SeenNetwork(
-        name=network.name, app=network.app, spec=network.spec, bridge=bridge.name, subnet=subnet, up=up
+        name=network.name, app=network.app, spec=network.spec, bridge=bridge.name, subnet=subnet, mtu=bridge.mtu,
+        drift="" if up else "it is down, or the host does not forward",
     )  # fmt: skip
 
 
