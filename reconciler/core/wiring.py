@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
-from ipaddress import IPv4Address, ip_interface
+from ipaddress import ip_interface
 
 from reconciler.core.networking import Endpoint
 
@@ -179,5 +179,5 @@ def mac_address(endpoint: Endpoint) -> str:
     if endpoint.mac:
         return endpoint.mac.lower().replace("-", ":")
     if endpoint.ipv4:
-        return "02:42:" + IPv4Address(endpoint.address).packed.hex(":")
+        return "02:42:" + bytes(map(int, endpoint.address.split("."))).hex(":")
     return "02:" + sha256(f"{endpoint.bridge} {endpoint.ipv6}".encode()).digest()[:5].hex(":")
