@@ -63,6 +63,7 @@ class Settings:
     monitor: str = "conmon"
     cgroup_driver: str = "auto"  # auto | cgroupfs | systemd
     socket_group: str = "reconciler"
+    cni_path: tuple[str, ...] = ("/usr/lib/cni", "/opt/cni/bin")  # where CNI plugins are looked for
     address_pool: str = "10.192.0.0/12"
     network_prefix: int = 24  # prefix length of a network taken from the pool
     resync: float = 30.0  # seconds between full looks at everything

@@ -36,15 +36,15 @@ def endpoints(draw: st.DrawFn) -> tuple[Endpoint, ...]:
 def _endpoint(draw: st.DrawFn, place: int) -> Endpoint:
     driver, number = draw(DRIVERS), draw(NUMBERS)
     ipv4 = draw(st.sampled_from(["", f"10.192.{place}.{number}/24"]))
-    ipv6 = draw(st.sampled_from(["", f"fd00:{place}::{number:x}/64"]))
+    ipv6 = draw(st.sampled_from(["", f"fd00:{place + 1}::{number:x}/64"]))
     return Endpoint(
         network=Network(name=f"n{place}", app="a", spec="s", driver=driver),
         bridge=f"rc-{place}" if driver == "bridge" else "",
         interface=f"eth{place}",
         ipv4=ipv4,
         ipv6=ipv6,
-        gateway4=f"10.192.{place}.1" if ipv4 and not place else "",
-        gateway6=f"fd00:{place}::1" if ipv6 and not place else "",
+        gateway4=f"10.192.{place}.1" if ipv4 and not place and driver != "cni" else "",
+        gateway6=f"fd00:{place + 1}::1" if ipv6 and not place and driver != "cni" else "",
         mac=draw(st.sampled_from(["", "02-42-AA-bb-cc-00"])),
     )
 
@@ -119,6 +119,8 @@ def test_each_fault_inside_is_said(made: tuple[Endpoint, ...], data: st.DataObje
     seen = replace(shown, interfaces={**shown.interfaces, endpoint.interface: after})
     said = disconnected(made, seen, ends(made))
     matters = after != before and (after.mac == before.mac or mac_address(endpoint) != "")
+    if endpoint.network.driver == "cni":  # its plugins route as they like
+        matters = matters and (after.subnets, after.gateways) == (before.subnets, before.gateways)
     assert words in said if matters else said == ""
 
 
