@@ -7,7 +7,6 @@ watches. Which resolvers and records there are is decided in `core.dns`.
 
 from __future__ import annotations
 
-import errno
 import grp
 import pwd
 import shutil
@@ -102,7 +101,7 @@ class DnsmasqNames:
         folder, wanted = self._folder(network), dict(hosts)
         try:
             for path in folder.iterdir():
-                if path.name not in wanted:
+                if path.name not in wanted or not path.is_file():
                     _remove(path)
             for name, text in wanted.items():
                 if not _has(folder / name, text):
@@ -139,12 +138,10 @@ def _has(path: Path, text: str) -> bool:
 
 def _remove(path: Path) -> None:
     """What nobody asked for; a folder that somebody put there too."""
-    try:
-        path.unlink()
-    except OSError as error:
-        if error.errno not in (errno.EISDIR, errno.EPERM):
-            raise
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _user() -> pwd.struct_passwd:
