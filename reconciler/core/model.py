@@ -306,7 +306,8 @@ class Observed:
     somebody else. `routes` are the subnets that the host reaches by other links than ours. `guarded` are those for
     which routing refuses what our table does not let pass. `resolvers` has each resolver that runs by its name, with
     `core.dns`'s digest of what it was started with, `names` the records that are in force by network. `resolved` are
-    outside names that somebody may connect to, with their addresses and when they were asked for.
+    outside names that somebody may connect to, with their addresses and when they were asked for. `obstacles` are
+    sentences: which firewall of somebody else drops what ours lets pass, and what to do.
     """
 
     images: Mapping[str, SeenImage] = field(default_factory=dict)  # by `image_key`
@@ -320,6 +321,7 @@ class Observed:
     names: Mapping[str, Pairs] = field(default_factory=dict)
     resolved: Mapping[str, tuple[tuple[str, ...], float]] = field(default_factory=dict)
     listeners: tuple[Listener, ...] = ()
+    obstacles: tuple[str, ...] = ()
     collected_at: float | None = None  # when unused images were last collected, None when that is not known
     disk_used: float = 0.0  # the share of the image store's file system that is in use
 

@@ -21,14 +21,14 @@ Driver = Literal["bridge", "macvlan", "ipvlan", "cni"]
 class Port:
     """One published port; ranges are already expanded. `host_ip` "" means every address of the host.
 
-    `allow` are the networks that may connect (`x-allow`); () means everybody.
+    `allow` are the networks that may connect (`x-allow`): None means everybody, () nobody.
     """
 
     target: int
     published: int
     protocol: Protocol = "tcp"
     host_ip: str = ""
-    allow: tuple[str, ...] = ()
+    allow: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from reconciler.api.server import Server, serve
 from reconciler.core.names import LINKS, RULES, SPECS
 from reconciler.core.networking import Pairs, Resolver
+from reconciler.core.progress import Progress
 from reconciler.core.scene import Policy
 from reconciler.core.status import Host, Snapshot
 from reconciler.daemon.events import Events
@@ -39,7 +40,7 @@ from reconciler.host.observe.links import LinkReader
 from reconciler.host.runtime import OciRuntime
 from reconciler.host.versions import runtime_version
 from reconciler.host.volumes import VolumeFolders
-from reconciler.ports import Ports, Progress
+from reconciler.ports import Ports
 from reconciler.settings import Settings
 from reconciler.sources.specs import Specs as SpecFiles
 

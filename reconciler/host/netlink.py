@@ -34,8 +34,9 @@ _ANY = range(1 << 14)
 _LARGE = 1 << 16  # the kernel fills at most 32 KiB a datagram
 
 # Groups as bits of sockaddr_nl.nl_groups: RTNLGRP_LINK 1, RTNLGRP_IPV4_IFADDR 5, RTNLGRP_IPV4_ROUTE 7,
-# RTNLGRP_IPV4_NETCONF 24 (forwarding switched on or off); NFNLGRP_NFTABLES 7.
-_LINKS_ADDRESSES_ROUTES = 1 << 0 | 1 << 4 | 1 << 6 | 1 << 23
+# RTNLGRP_IPV4_RULE 8, RTNLGRP_IPV6_RULE 19, RTNLGRP_IPV4_NETCONF 24 (forwarding switched on or off);
+# NFNLGRP_NFTABLES 7.
+_LINKS_ADDRESSES_ROUTES = 1 << 0 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 18 | 1 << 23
 _RULES = 1 << 6
 
 
@@ -149,7 +150,10 @@ class Netlink:
         _raise(refusal)
 
     def transact(self, messages: tuple[Message, ...]) -> None:
-        """Send a batch, whose first and last message frame those that ask for answers; raises the first refusal."""
+        """Send a batch, framed by its first and last message; the one before the last asks for an answer.
+
+        Raises the first refusal.
+        """
         begin = self._sequence + 1
         self._send(messages)
         refusal, answered = 0, False

@@ -21,7 +21,7 @@ import pytest
 from reconciler.core.addresses import bridge_name
 from reconciler.core.model import digest
 from reconciler.core.networking import Network
-from reconciler.core.ruleset import Published, render
+from reconciler.core.ruleset import Bridge, Published, Rules, render
 from reconciler.host import syscalls
 from reconciler.host.firewall import Nftables
 from reconciler.host.namespaces import pinned
@@ -98,7 +98,8 @@ class World:
 
     def publish(self, *published: Published) -> str:
         """Put the ruleset for all networks in force; its text."""
-        text = render("test", [(bridge_name("test", name), subnet) for name, subnet in self.known.items()], published)
+        networks = tuple(Bridge(bridge=bridge_name("test", name), subnet=subnet) for name, subnet in self.known.items())
+        text = render("test", Rules(networks=networks, published=published))
         self.firewall.apply(text)
         return text
 
