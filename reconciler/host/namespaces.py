@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from reconciler.host import rtnetlink, syscalls
+from reconciler.host import syscalls
 from reconciler.host.netlink import Netlink
 
 T = TypeVar("T")
@@ -31,27 +32,51 @@ def is_pinned(pin: Path) -> bool:
         return False
 
 
-def pinned(folder: Path) -> frozenset[str]:
-    """The names in `folder` at which a namespace is mounted."""
+def pinned(folder: Path) -> Mapping[str, int]:
+    """The names in `folder` at which a namespace is mounted, and the namespaces' inodes."""
     device = _OWN.stat().st_dev
     try:
         with os.scandir(folder) as entries:
-            return frozenset(entry.name for entry in entries if entry.stat().st_dev == device)
+            seen = {entry.name: entry.stat() for entry in entries}
+            return {name: status.st_ino for name, status in seen.items() if status.st_dev == device}
     except FileNotFoundError:
-        return frozenset()
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A namespace that is open: its descriptor, a socket inside it, and whether it was made just now."""
+
+    descriptor: int
+    netlink: Netlink
+    fresh: bool
 
 
 @contextmanager
-def opened(pin: Path) -> Iterator[tuple[int, Netlink]]:
-    """The namespace's descriptor and a netlink socket inside it; makes and pins a new one when there is none."""
+def opened(pin: Path) -> Iterator[Namespace]:
+    """The namespace of the pin; makes and pins a new one when there is none."""
     pin.parent.mkdir(parents=True, exist_ok=True)
-    inside = _apart(lambda: _enter(pin) if is_pinned(pin) else _make(pin))
+    fresh = not is_pinned(pin)
+    inside = _apart(lambda: _make(pin) if fresh else _enter(pin))
     with inside:
         descriptor = os.open(pin, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            yield descriptor, inside
+            yield Namespace(descriptor, inside, fresh)
         finally:
             os.close(descriptor)
+
+
+def visit(pins: Mapping[str, Path], work: Callable[[Netlink], T]) -> dict[str, T]:
+    """Do `work` with a socket in each of the namespaces, one after another; without those that are gone meanwhile."""
+
+    def go() -> dict[str, T]:
+        found: dict[str, T] = {}
+        for name, pin in pins.items():
+            with suppress(OSError), _enter(pin) as inside:
+                found[name] = work(inside)
+        return found
+
+    return _apart(go) if pins else {}
 
 
 def unpin(pin: Path) -> None:
@@ -61,29 +86,14 @@ def unpin(pin: Path) -> None:
     pin.unlink(missing_ok=True)
 
 
-def pin_again(pin: Path, host: Netlink, netnsid: int) -> bool:
-    """Pin the namespace that the links of `host` know as `netnsid`, if any process is in it.
-
-    For a pin that somebody took away under a running container. Asks about each namespace that a process is in,
-    some 0.02 ms for each process of the host.
-    """
-    for process in _processes_apart():
-        with suppress(OSError), open(f"/proc/{process}/ns/net", "rb") as namespace:  # it may end meanwhile
-            if rtnetlink.parse_namespace(host.ask(rtnetlink.get_namespace(namespace.fileno()))) == netnsid:
+def pin_again(pin: Path, process: int) -> None:
+    """Pin the namespace that `process` is in, unless it is ours: for a pin taken away under a running container."""
+    try:
+        with open(f"/proc/{process}/ns/net", "rb") as namespace:
+            if os.fstat(namespace.fileno()).st_ino != Path("/proc/thread-self/ns/net").stat().st_ino:
                 _mount(f"/proc/self/fd/{namespace.fileno()}", pin)
-                return True
-    return False
-
-
-def _processes_apart() -> Iterator[str]:
-    """One process of each network namespace that is not this thread's own."""
-    known = {Path("/proc/thread-self/ns/net").stat().st_ino}
-    for process in filter(str.isdecimal, os.listdir("/proc")):
-        with suppress(OSError):
-            inode = Path("/proc", process, "ns/net").stat().st_ino
-            if inode not in known:
-                known.add(inode)
-                yield process
+    except (FileNotFoundError, ProcessLookupError):
+        return  # it has just ended
 
 
 def _apart(work: Callable[[], T]) -> T:

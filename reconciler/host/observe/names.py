@@ -46,7 +46,7 @@ class NameReader:
         self._places = Places(settings.run)
         self._known = known
         self._bell = select.epoll()
-        self._inotify = syscalls.inotify_init()
+        self._inotify = syscalls.inotify()
         self._hung = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         for descriptor in (self._inotify, self._hung):
             self._bell.register(descriptor, select.EPOLLIN)
@@ -169,7 +169,7 @@ class NameReader:
     def _watch(self, folder: Path, network: str) -> None:
         mask = _FILES if network else _FOLDERS
         with suppress(FileNotFoundError):
-            self._watches[syscalls.inotify_add_watch(self._inotify, str(folder), mask)] = network
+            self._watches[syscalls.inotify_watch(self._inotify, str(folder), mask)] = network
 
 
 def _read(entry: os.DirEntry[str], before: tuple[Stamp, str] | None) -> tuple[Stamp, str]:

@@ -40,7 +40,7 @@ def reverse(server: str, address: str) -> Answer:
 
 
 def question(name: str, kind: int) -> bytes:
-    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".") if label)
+    labels: bytes = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".") if label)
     return struct.pack("!6H", 4711, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!2H", kind, 1)
 
 
