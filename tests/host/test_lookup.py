@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import HostError
-from reconciler.host.lookup import REMEMBERED, Lookup, addresses_of
+from reconciler.host.lookup import FORGOTTEN, REMEMBERED, Lookup, addresses_of
 
 
 class Names:
@@ -92,14 +92,16 @@ def test_whoever_does_not_answer_in_time_holds_nobody_up(tmp_path: Path) -> None
     assert set(lookup.known()) == {"fast"}
 
 
-def test_what_is_not_asked_for_any_more_is_forgotten(tmp_path: Path) -> None:
+def test_other_names_stay_until_nobody_can_want_them(tmp_path: Path) -> None:
     names = Names(a=("192.0.2.1",), b=("192.0.2.2",))
     lookup = names.lookup(tmp_path)
     lookup.resolve(["a", "b"])
+    names.now += REMEMBERED * 2
+    lookup.resolve(["b"])
+    assert lookup.known() == {"a": (("192.0.2.1",), 1000.0), "b": (("192.0.2.2",), names.now)}
+    names.now = 1000.0 + FORGOTTEN
     lookup.resolve(["b"])
     assert set(lookup.known()) == {"b"}
-    lookup.resolve([])
-    assert lookup.known() == {}
 
 
 def test_the_next_daemon_knows_what_the_last_one_did(tmp_path: Path) -> None:

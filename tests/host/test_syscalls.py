@@ -84,11 +84,11 @@ def test_setns_refuses_another_kind() -> None:
 def test_inotify_says_which_folder_changed(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-    descriptor = syscalls.inotify_init()
+    descriptor = syscalls.inotify()
     try:
         mask = syscalls.IN_CLOSE_WRITE | syscalls.IN_DELETE
-        one, two = (syscalls.inotify_add_watch(descriptor, str(tmp_path / name), mask) for name in ("one", "two"))
-        assert syscalls.inotify_add_watch(descriptor, str(tmp_path / "one"), mask) == one != two
+        one, two = (syscalls.inotify_watch(descriptor, str(tmp_path / name), mask) for name in ("one", "two"))
+        assert syscalls.inotify_watch(descriptor, str(tmp_path / "one"), mask) == one != two
         (tmp_path / "one" / "a file with a name of some length").write_text("")
         (tmp_path / "two" / "b").write_text("")
         (tmp_path / "one" / "a file with a name of some length").unlink()
@@ -96,6 +96,6 @@ def test_inotify_says_which_folder_changed(tmp_path: Path) -> None:
         with pytest.raises(BlockingIOError):
             os.read(descriptor, 4096)
         with pytest.raises(FileNotFoundError):
-            syscalls.inotify_add_watch(descriptor, str(tmp_path / "none"), mask)
+            syscalls.inotify_watch(descriptor, str(tmp_path / "none"), mask)
     finally:
         os.close(descriptor)
