@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
+from ipaddress import IPv4Network, collapse_addresses, ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.core.document import AUTOMATIC, Document, Networking
 from reconciler.core.networking import Attachment, Destination, Ipam, Network
-from tests.spec.parsing import HEAD, document, service
+from reconciler.core.resolve import resolve
+from reconciler.errors import SpecError
+from tests.spec.parsing import HEAD, document, errors, refusal, service
 
 TWO = "\nnetworks: {back: , front: }\n"
 
@@ -161,7 +167,8 @@ def test_extra_hosts(text: str, pairs: list[tuple[str, str]]) -> None:
     ],
 )
 def test_ranges_and_addresses_of_ports(text: str, ports: list[tuple[int, tuple[int, int], str]]) -> None:
-    found = service(f"ports: [{text}]").ports
+    tail = "\nnetworks: {default: {enable_ipv6: true}}\n"
+    found = document(f"{HEAD}ports: [{text}]{tail}").services[0].ports
     assert [(port.target, port.published, port.host_ip) for port in found] == ports
 
 
@@ -212,6 +219,16 @@ def test_nowhere_is_not_everywhere_and_order_means_nothing() -> None:
     assert one == networking("x-egress: ['b.example:1', b.example, 10.0.0.0/8]").egress
     assert one
     assert len(one) == 3
+
+
+def test_a_short_text_does_not_become_a_long_list() -> None:
+    ranges = ", ".join(f"{first}-{first + 999}" for first in range(1, 11_000, 1000))
+    (line,) = errors(f"{HEAD}ports: [{ranges}]\n")
+    assert line == (
+        "app.yaml:2:3: cannot use 'services': all 'ports' and 'expose' together are 11000 ports, and 10000 are the most"
+    )
+    assert errors(f"{HEAD}expose: [{ranges}]\n") == [line]
+    assert len(service("expose: [1-1000]").networking.expose) == 1000
 
 
 # --- declared networks -------------------------------------------------------------------------------------------
@@ -330,3 +347,71 @@ def test_toml_says_the_same() -> None:
     assert found.services[0].ports[0].allow == ("10.0.0.0/8",)
     assert found.services[0].networking.connections[0].attachment.aliases == ("www",)
     assert declared(found)["front"].enable_ipv6
+
+
+# --- whatever is written -----------------------------------------------------------------------------------------
+
+WORDS = st.text("a0.:/-[]*=,%", max_size=12) | st.sampled_from(
+    [
+        "10.0.0.0/8", "10.0.0.1", "fd00::/64", "[fd00::1]:53/udp", "::1", "host", "service:web", "eth0", "host-gateway",
+        "a:1.1.1.1", "net.core.somaxconn", "02:42:ac:11:00:02", "80-90", "80:80", "[::]:80:80", "front", "none",
+    ]
+)  # fmt: skip
+LEAVES = WORDS | st.none() | st.booleans() | st.integers(-1, 70000) | st.floats(0, 9)
+KEYS = st.sampled_from(
+    [
+        "front", "default", "aliases", "ipv4_address", "ipv6_address", "mac_address", "interface_name", "priority",
+        "driver", "driver_opts", "ipam", "config", "subnet", "gateway", "ip_range", "aux_addresses", "internal",
+        "enable_ipv6", "external", "name", "target", "published", "host_ip", "x-allow", "net.core.somaxconn", "parent",
+    ]
+)  # fmt: skip
+ANYTHING = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4))
+SERVICE_KEYS = (
+    "networks", "network_mode", "mac_address", "dns", "dns_search", "dns_opt", "extra_hosts", "domainname", "expose",
+    "sysctls", "ports", "x-allow", "x-egress",
+)  # fmt: skip
+
+
+@given(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(SERVICE_KEYS, ANYTHING)),
+    st.dictionaries(st.sampled_from(["front", "default"]), ANYTHING, max_size=2),
+)
+def test_never_anything_but_a_spec_error_and_what_is_accepted_can_be_resolved(
+    keys: dict[str, object], networks: dict[str, object]
+) -> None:
+    text = json.dumps({"services": {"web": {"image": "a", **keys}}, "networks": networks})
+    found = refusal(lambda: document(text))
+    assert found is None or isinstance(found, SpecError)
+    if found is None:
+        desired = resolve({"app.yaml": document(text)}, frozenset())
+        assert desired.held.keys() <= {"app.yaml", "app"}
+
+
+NETWORKS = st.builds(
+    lambda base, prefix: str(ip_network((base, prefix), strict=False)), st.integers(0, 2**32 - 1), st.integers(0, 32)
+)
+
+
+@given(st.lists(NETWORKS, max_size=6), st.integers(0, 2**32 - 1))
+def test_fewer_networks_allow_the_same_addresses(networks: list[str], number: int) -> None:
+    address = ip_network(number).network_address
+    allow = service(f"ports: [{{target: 80, x-allow: {json.dumps(networks)}}}]").ports[0].allow
+    assert allow is not None
+    assert any(address in ip_network(entry) for entry in allow) == any(
+        address in ip_network(entry) for entry in networks
+    )
+    assert list(allow) == [str(entry) for entry in collapse_addresses(map(IPv4Network, networks))]
+
+
+@given(
+    NETWORKS | st.sampled_from(["[2001:db8::/32]", "[fd00::1]", "api.example", "nas"]),
+    st.none() | st.tuples(st.integers(1, 65535), st.integers(1, 65535)).map(sorted),
+    st.sampled_from(["", "tcp", "udp"]),
+)
+def test_a_destination_says_what_was_written(host: str, ports: list[int] | None, protocol: str) -> None:
+    text = host + (f":{ports[0]}-{ports[1]}" if ports else "") + (f"/{protocol}" if protocol else "")
+    (found,) = networking(f'x-egress: ["{text}"]').egress or ()
+    assert found.ports == (tuple(ports) if ports else (0, 65535))
+    assert found.protocol == protocol
+    plain = host.strip("[]")
+    assert found.host == (str(ip_network(plain)) if "/" in plain or ":" in plain else plain)
