@@ -38,7 +38,7 @@ def owners(port: int, addresses: Collection[str]) -> list[Owner]:
         for address, at, inode in parse(Path("/proc/net", table).read_text(), _LISTENS[table[:3]])
         if at == port and (address in _EVERYWHERE or address in addresses)
     }
-    return list(_holders(found)) if found else []
+    return list(holders(found)) if found else []
 
 
 def parse(table: str, state: str) -> Iterator[tuple[str, int, int]]:
@@ -56,7 +56,8 @@ def _address(text: str) -> str:
     return str(ip_address(b"".join(word.to_bytes(4, sys.byteorder) for word in words)))
 
 
-def _holders(inodes: dict[int, str]) -> Iterator[Owner]:
+def holders(inodes: dict[int, str]) -> Iterator[Owner]:
+    """The processes that have sockets with these inodes open, each with the address of one of them."""
     wanted = {f"socket:[{inode}]": address for inode, address in inodes.items()}
     for pid in filter(str.isdecimal, os.listdir("/proc")):
         with suppress(OSError):  # it may end meanwhile
