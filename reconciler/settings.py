@@ -45,6 +45,10 @@ class ImageLimits:
     layers: int = 128  # overlayfs mounts no more
     reserve: int = 64 << 20  # that a pull leaves free on the disk
     seconds: float = 3600.0  # for all layers of one image
+    connect: float = 10.0  # seconds until a registry takes a connection
+    answer: float = 30.0  # seconds until the head of its answer is here
+    stall: float = 60.0  # seconds until a document is here, and over which the pace of a blob is measured
+    slowest: int = 1024  # bytes a second that a blob must bring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,7 @@ class Settings:
     cni_path: tuple[str, ...] = ("/usr/lib/cni", "/opt/cni/bin")  # where CNI plugins are looked for
     address_pool: str = "10.192.0.0/12"
     network_prefix: int = 24  # prefix length of a network taken from the pool
+    packet_mark: int = 0x1000  # the one bit of packets' marks that is ours; see github.com/fwmark/registry
     resync: float = 30.0  # seconds between full looks at everything
     workers: int = 4
     pulls: int = 3  # images fetched at the same time

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from reconciler.cli import codes, render
 from reconciler.core.model import Desired, Observed, SeenImage
 from reconciler.core.names import EVERYTHING
+from reconciler.core.sizes import size
 from reconciler.daemon import wire
 from reconciler.daemon.loop import meaning
 from reconciler.errors import HostError
@@ -60,7 +61,7 @@ def _group(pairs: Iterable[tuple[str, str]]) -> Mapping[str, tuple[str, ...]]:
 def lines(found: tuple[Use, ...], *, on_terminal: bool) -> list[str]:
     """A table and a line of sums. Layers that images share are part of the size of each."""
     rows = [
-        [use.image.reference, use.image.digest[7:19], render.size(use.image.size), ", ".join(_users(use)) or "-"]
+        [use.image.reference, use.image.digest[7:19], size(use.image.size), ", ".join(_users(use)) or "-"]
         for use in found
     ]
     unused = sum(not _users(use) for use in found)

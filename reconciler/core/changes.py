@@ -13,6 +13,7 @@ from typing import Literal
 
 from reconciler.core.model import Created, Dead, Exited, Observed, Running, SeenContainer
 from reconciler.core.networking import Pairs
+from reconciler.core.progress import describe
 from reconciler.core.status import Snapshot
 
 Kind = Literal["container", "image", "network", "volume", "firewall", "spec", "daemon"]
@@ -35,10 +36,12 @@ def changes(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
     return tuple(
         chain(
             _specs(before, after),
+            _pulls(before, after),
             _sets(before.observed, after.observed),
             _moved(before.observed, after.observed),
             _ruleset(before, after),
             _containers(before.observed, after.observed),
+            _drift(before, after),
             _failures(before, after),
         )
     )
@@ -81,6 +84,16 @@ def _sets(before: Observed, after: Observed) -> Iterator[Change]:
             yield Change(kind=kind, name=name, action=action)
         for name in sorted(old - new):
             yield Change(kind=kind, name=name, action="removed")
+
+
+def _pulls(before: Snapshot, after: Snapshot) -> Iterator[Change]:
+    """That a pull began, and every tenth of it: few enough that they do not push other events out of memory."""
+    for name, now in sorted(after.progress.items()):
+        old = before.progress.get(name)
+        if old is None or now.tenths > old.tenths:
+            counts = {"done": now.done, "total": now.total, "layersDone": now.finished, "layers": len(now.layers)}
+            attributes = tuple((key, str(value)) for key, value in counts.items())
+            yield Change(kind="image", name=name, action="pulling", message=describe(now), attributes=attributes)
 
 
 def _ruleset(before: Snapshot, after: Snapshot) -> Iterator[Change]:
@@ -131,9 +144,24 @@ def _failures(before: Snapshot, after: Snapshot) -> Iterator[Change]:
     for key, outcome in sorted(after.outcomes.items()):
         old = before.outcomes.get(key)
         if outcome.error and (old is None or old.failures != outcome.failures):
-            kind, _, name = key.partition(":")
-            known: Kind = kind if kind in {"image", "network", "volume", "firewall"} else "container"  # type: ignore[assignment]
-            yield Change(kind=known, name=name or key, action="failed", message=outcome.error)
+            yield _about(key, "failed", outcome.error)
+
+
+def _drift(before: Snapshot, after: Snapshot) -> Iterator[Change]:
+    """What somebody changed whom no spec told to; what it was stands in the cause of the task that repairs it."""
+    known = {(task.key, task.cause) for task in before.plan.tasks}
+    for task in after.plan.tasks:
+        if task.drift and (task.key, task.cause) not in known:
+            yield _about(task.key, "drifted", task.cause.removeprefix("drifted: "))
+
+
+def _about(key: str, action: str, message: str) -> Change:
+    """An event about what a task's key names."""
+    kind, _, name = key.partition(":")
+    known: Kind = kind if kind in {"image", "network", "volume", "firewall"} else "container"  # type: ignore[assignment]
+    if kind in {"names", "resolver"}:
+        known = "network"
+    return Change(kind=known, name=name or key, action=action, message=message)
 
 
 def _change(seen: SeenContainer, action: str, message: str = "", attributes: Pairs = ()) -> Change:

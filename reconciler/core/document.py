@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from reconciler.core.model import BindMount, PullPolicy, Resources, Restart, TmpfsMount, VolumeMount
-from reconciler.core.networking import Pairs, Protocol
+from reconciler.core.networking import Attachment, Destination, Network, Pairs, Protocol
 from reconciler.errors import Problem
 
 
@@ -25,28 +25,75 @@ class Place(NamedTuple):
 NOWHERE = Place()
 
 
+AUTOMATIC = (32768, 60999)  # the kernel's default ip_local_port_range
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortMapping:
-    """One entry of `ports` after ranges are expanded. `published` None: any free host port, but always the same."""
+    """One entry of `ports` after ranges are expanded.
+
+    `published` are the first and the last of the host's ports of which it gets one: the same twice for a certain one,
+    AUTOMATIC for any that is free, but always the same. `host_ip` and `allow` are as in `Port`.
+    """
 
     target: int
-    published: int | None = None
+    published: tuple[int, int] = AUTOMATIC
     protocol: Protocol = "tcp"
     host_ip: str = ""
+    allow: tuple[str, ...] | None = None
     at: Place = NOWHERE
+
+    @property
+    def fixed(self) -> int:
+        """The port that it must be, 0 when any of several will do."""
+        first, last = self.published
+        return first if first == last else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependency:
-    """One entry of `depends_on`."""
+    """Another service of the app that must be there first, and the `key` that says so."""
 
     service: str
+    key: str = "depends_on"
     at: Place = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One entry of a service's `networks`. `attachment.network` is a key of `Document.networks`."""
+
+    attachment: Attachment
+    at: Place = NOWHERE
+
+
+DEFAULT = (Connection(attachment=Attachment(network="default")),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networking:
+    """How a service is connected, and what it knows of the network. The fields are as in `Container`.
+
+    `connections` are in the order of their interfaces. `shares` is the service whose network it uses.
+    """
+
+    connections: tuple[Connection, ...] = DEFAULT
+    host_network: bool = False
+    shares: Dependency | None = None
+    hostname: str = ""
+    domainname: str = ""
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_opt: tuple[str, ...] = ()
+    extra_hosts: Pairs = ()
+    sysctls: Pairs = ()
+    expose: tuple[str, ...] = ()
+    egress: tuple[Destination, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One service. `mounts` name volumes by their key in the document; `network` is a key of `Document.networks`."""
+    """One service. `mounts` name volumes by their key in the document."""
 
     name: str
     image: str  # canonical
@@ -56,10 +103,9 @@ class Service:
     labels: Pairs = ()
     working_dir: str = ""
     user: str = ""
-    hostname: str = ""
     mounts: tuple[VolumeMount | BindMount | TmpfsMount, ...] = ()
     ports: tuple[PortMapping, ...] = ()
-    network: str = "default"
+    networking: Networking = field(default_factory=Networking)
     depends_on: tuple[Dependency, ...] = ()
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
@@ -74,14 +120,23 @@ class Service:
     pull_policy: PullPolicy = field(default_factory=PullPolicy)
     at: Place = NOWHERE
 
+    @property
+    def needs(self) -> tuple[Dependency, ...]:
+        """The services that must be there first, whatever says so."""
+        shares = self.networking.shares
+        return (*self.depends_on, shares) if shares else self.depends_on
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkDeclaration:
-    """One entry of the top-level `networks`; `name` "" means `app_key`."""
+    """One entry of the top-level `networks`. `network` has no app yet, and no name when that is to be `app_key`.
+
+    An external one is declared by another spec, as `network.name`, or as `key` when that is "".
+    """
 
     key: str
-    name: str = ""
-    labels: Pairs = ()
+    network: Network = field(default_factory=lambda: Network(name="", app="", spec=""))
+    external: bool = False
     at: Place = NOWHERE
 
 

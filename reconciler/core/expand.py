@@ -5,14 +5,15 @@ Pure and kept per document, so that a document that did not change costs nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from posixpath import basename, dirname, splitext
 
-from reconciler.core.document import Document, Place, PortMapping, Service
-from reconciler.core.model import Container, Mount, Volume, VolumeMount
-from reconciler.core.networking import Attachment, Network
+from reconciler.core.document import Document, NetworkDeclaration, Place, PortMapping, Service, VolumeDeclaration
+from reconciler.core.model import Container, Mount, Volume, VolumeMount, canonical, digest
+from reconciler.core.networking import Attachment, Ipam, Network
 from reconciler.errors import Problem
 
 FOLDER_SPECS = ("compose.yaml", "compose.yml", "compose.toml", "docker-compose.yaml", "docker-compose.yml")
@@ -20,10 +21,20 @@ FOLDER_SPECS = ("compose.yaml", "compose.yml", "compose.toml", "docker-compose.y
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A port of the host that a service wants. `published` None: any that is free, the same every time."""
+    """A port of the host that a service wants."""
 
     service: str
     mapping: PortMapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """A service in a network, by its full name. Which app declares an external one, nobody knows here."""
+
+    service: str
+    attachment: Attachment
+    external: bool
+    at: Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,7 +45,8 @@ class App:
     spec: str
     at: Place
     containers: tuple[Container, ...] = ()
-    networks: tuple[Network, ...] = ()
+    networks: Mapping[Network, Place] = field(default_factory=dict)  # also those that only other apps join
+    joins: tuple[Join, ...] = ()
     volumes: tuple[Volume, ...] = ()
     claims: tuple[Claim, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -55,66 +67,88 @@ def expand(spec: str, document: Document) -> App:
     problems = tuple(_problems(name, document))
     if problems:
         return App(name=name, spec=spec, at=document.at, problems=problems)
-    networks = {entry.key: entry.name or f"{name}_{entry.key}" for entry in document.networks}
-    volumes = _volume_names(name, document)
-    return App(
-        name=name,
-        spec=spec,
-        at=document.at,
-        containers=tuple(
-            container
-            for service in document.services
-            for container in _replicas(name, spec, service, networks[service.network], volumes)
-        ),
-        networks=tuple(_networks(name, spec, document, networks)),
-        volumes=tuple(_volumes(name, spec, document, volumes)),
-        claims=tuple(
-            Claim(service=service.name, mapping=mapping) for service in document.services for mapping in service.ports
-        ),
-    )
+    return _Expander(name, spec, document).app()
 
 
-def _volume_names(app: str, document: Document) -> dict[str, str]:
-    return {
-        entry.key: entry.name or (entry.key if entry.external else f"{app}_{entry.key}") for entry in document.volumes
-    }
+# --- full names, replicas ----------------------------------------------------------------------------------------
 
 
-def _networks(app: str, spec: str, document: Document, names: dict[str, str]) -> Iterator[Network]:
-    """As in Compose, a network that no service joins is not made."""
-    used = {service.network for service in document.services if service.replicas}
-    for entry in document.networks:
-        if entry.key in used:
-            yield Network(name=names[entry.key], app=app, spec=spec, labels=entry.labels)
+@dataclass(frozen=True, slots=True)
+class _Expander:
+    name: str
+    spec: str
+    document: Document
 
+    def app(self) -> App:
+        services = [service for service in self.document.services if service.replicas]
+        return App(
+            name=self.name,
+            spec=self.spec,
+            at=self.document.at,
+            containers=tuple(container for service in services for container in self._replicas(service)),
+            networks={self._network(entry): entry.at for entry in self.document.networks if not entry.external},
+            joins=tuple(join for service in services for join in self._joins(service)),
+            volumes=tuple(self._volumes()),
+            claims=tuple(
+                Claim(service=service.name, mapping=mapping)
+                for service in self.document.services
+                for mapping in service.ports
+            ),
+        )
 
-def _volumes(app: str, spec: str, document: Document, names: dict[str, str]) -> Iterator[Volume]:
-    mounts = (mount for service in document.services for mount in service.mounts)
-    used = {mount.volume for mount in mounts if isinstance(mount, VolumeMount)}
-    for entry in document.volumes:
-        if entry.key in used:
-            yield Volume(name=names[entry.key], app=app, spec=spec, external=entry.external, labels=entry.labels)
+    def _network(self, entry: NetworkDeclaration) -> Network:
+        full = entry.network.name or (entry.key if entry.external else f"{self.name}_{entry.key}")
+        return replace(entry.network, name=full, app=self.name, spec=self.spec)
 
+    def _joins(self, service: Service) -> Iterator[Join]:
+        """An external network's own declaration says nothing of itself: it is in another spec."""
+        declared = {entry.key: entry for entry in self.document.networks}
+        for connection in service.networking.connections:
+            entry = declared[connection.attachment.network]
+            network = self._network(entry)
+            attachment = replace(
+                connection.attachment,
+                network=network.name,
+                declared="" if entry.external else _declared(network),
+            )
+            yield Join(service=service.name, attachment=attachment, external=entry.external, at=connection.at)
 
-def _replicas(app: str, spec: str, service: Service, network: str, volumes: dict[str, str]) -> Iterator[Container]:
-    mounts = tuple(sorted((_named(mount, volumes) for mount in service.mounts), key=lambda mount: mount.target))
-    for replica in range(1, service.replicas + 1):
-        yield Container(
-            name=f"{app}-{service.name}-{replica}",
-            app=app,
+    def _volumes(self) -> Iterator[Volume]:
+        mounts = (mount for service in self.document.services for mount in service.mounts)
+        used = {mount.volume for mount in mounts if isinstance(mount, VolumeMount)}
+        for entry in self.document.volumes:
+            if entry.key in used:
+                name = self._volume_name(entry)
+                yield Volume(name=name, app=self.name, spec=self.spec, external=entry.external, labels=entry.labels)
+
+    def _volume_name(self, entry: VolumeDeclaration) -> str:
+        return entry.name or (entry.key if entry.external else f"{self.name}_{entry.key}")
+
+    def _mounts(self, service: Service) -> tuple[Mount, ...]:
+        names = {entry.key: self._volume_name(entry) for entry in self.document.volumes}
+        named = (_named(mount, names) for mount in service.mounts)
+        return tuple(sorted(named, key=lambda mount: mount.target))
+
+    def _replicas(self, service: Service) -> Iterator[Container]:
+        first = self._connected(self._container(service), service)
+        for replica in range(1, service.replicas + 1):
+            yield replace(first, name=f"{self.name}-{service.name}-{replica}", replica=replica)
+
+    def _container(self, service: Service) -> Container:
+        return Container(
+            name="",
+            app=self.name,
             service=service.name,
-            replica=replica,
-            spec=spec,
+            replica=0,
+            spec=self.spec,
             image=service.image,
-            networks=(Attachment(network=network),),
             command=service.command,
             entrypoint=service.entrypoint,
             environment=service.environment,
             labels=service.labels,
             working_dir=service.working_dir,
             user=service.user,
-            hostname=service.hostname,
-            mounts=mounts,
+            mounts=self._mounts(service),
             cap_add=service.cap_add,
             cap_drop=service.cap_drop,
             read_only=service.read_only,
@@ -123,10 +157,50 @@ def _replicas(app: str, spec: str, service: Service, network: str, volumes: dict
             stop_grace_period=service.stop_grace_period,
             restart=service.restart,
             resources=service.resources,
-            depends_on=tuple(sorted({dependency.service for dependency in service.depends_on})),
+            depends_on=tuple(sorted({dependency.service for dependency in service.needs})),
             platform=service.platform,
             pull_policy=service.pull_policy,
         )
+
+    def _connected(self, container: Container, service: Service) -> Container:
+        """With its networks. Who uses the network of one that uses another's uses that one's."""
+        services = {entry.name: entry for entry in self.document.services}
+        owner = service
+        while owner.networking.shares:
+            owner = services[owner.networking.shares.service]
+        host = owner.networking.host_network
+        return replace(
+            container,
+            networks=tuple(join.attachment for join in self._joins(service)),
+            host_network=host,
+            shares="" if host or owner is service else f"{self.name}-{owner.name}-1",
+            depends_on=tuple(sorted({*container.depends_on, *({owner.name} - {service.name})})),
+            hostname=service.networking.hostname,
+            domainname=service.networking.domainname,
+            dns=service.networking.dns,
+            dns_search=service.networking.dns_search,
+            dns_opt=service.networking.dns_opt,
+            extra_hosts=service.networking.extra_hosts,
+            sysctls=service.networking.sysctls,
+            expose=service.networking.expose,
+            egress=service.networking.egress,
+        )
+
+
+def _declared(network: Network) -> str:
+    """Digest of what makes interfaces in `network` other ones than by default, "" when nothing does."""
+    plain = Network(name="", app="", spec="")
+    kept = replace(
+        network,
+        name="",
+        app="",
+        spec="",
+        labels=(),
+        internal=False,
+        ipv4=Ipam(subnet=network.ipv4.subnet, gateway=network.ipv4.gateway),
+        ipv6=Ipam(subnet=network.ipv6.subnet, gateway=network.ipv6.gateway),
+    )
+    return "" if kept == plain else digest(json.dumps(canonical(kept), sort_keys=True, separators=(",", ":")))
 
 
 def _named(mount: Mount, volumes: dict[str, str]) -> Mount:
@@ -140,10 +214,14 @@ def _problems(app: str, document: Document) -> Iterator[Problem]:
     yield from _name_problems(app, document)
     services = {service.name: service for service in document.services}
     for service in document.services:
-        for dependency in service.depends_on:
+        for dependency in service.needs:
             if dependency.service not in services:
                 why = f"there is no service '{dependency.service}' in this app"
-                yield _problem(document, dependency.at, f"'depends_on' of service '{service.name}'", why)
+                yield _problem(document, dependency.at, f"'{dependency.key}' of service '{service.name}'", why)
+        shares = service.networking.shares
+        if shares and shares.service in services and not services[shares.service].replicas:
+            why = f"service '{shares.service}' has no container; it has 0 replicas"
+            yield _problem(document, shares.at, f"'network_mode' of service '{service.name}'", why)
     yield from _cycles(document, services)
 
 
@@ -165,9 +243,9 @@ def _cycles(document: Document, services: dict[str, Service]) -> Iterator[Proble
     while left:
         circle = _circle(left)
         first = services[circle[0]]
-        at = next(entry.at for entry in first.depends_on if entry.service == circle[1])
+        edge = next(entry for entry in first.needs if entry.service == circle[1])
         why = f"it depends on itself: {' -> '.join(circle)}"
-        yield _problem(document, at, f"'depends_on' of service '{first.name}'", why)
+        yield _problem(document, edge.at, f"'{edge.key}' of service '{first.name}'", why)
         left = _prune({name: service for name, service in left.items() if name not in circle})
 
 
@@ -180,7 +258,7 @@ def _prune(services: dict[str, Service]) -> dict[str, Service]:
 
 
 def _needs(service: Service, left: dict[str, Service]) -> list[str]:
-    return [entry.service for entry in service.depends_on if entry.service in left]
+    return [entry.service for entry in service.needs if entry.service in left]
 
 
 def _circle(left: dict[str, Service]) -> list[str]:

@@ -273,6 +273,8 @@ class SeenContainer:
     endpoints: tuple[Endpoint, ...] = ()
     host_network: bool = False
     shares: str = ""  # the id of the container whose network namespace it uses
+    nameservers: tuple[str, ...] = ()  # in its resolv.conf, when they are ours
+    dns: tuple[str, ...] = ()  # whom outside names are asked of, () for the host's own
     egress: tuple[Destination, ...] | None = None
     ports: tuple[Port, ...] = ()
     restart: Restart = field(default_factory=Restart)  # as it was declared when this instance was made
@@ -304,7 +306,8 @@ class Observed:
     somebody else. `routes` are the subnets that the host reaches by other links than ours. `guarded` are those for
     which routing refuses what our table does not let pass. `resolvers` has each resolver that runs by its name, with
     `core.dns`'s digest of what it was started with, `names` the records that are in force by network. `resolved` are
-    outside names that somebody may connect to, with their addresses and when they were asked for.
+    outside names that somebody may connect to, with their addresses and when they were asked for. `obstacles` are
+    sentences: which firewall of somebody else drops what ours lets pass, and what to do.
     """
 
     images: Mapping[str, SeenImage] = field(default_factory=dict)  # by `image_key`
@@ -318,6 +321,7 @@ class Observed:
     names: Mapping[str, Pairs] = field(default_factory=dict)
     resolved: Mapping[str, tuple[tuple[str, ...], float]] = field(default_factory=dict)
     listeners: tuple[Listener, ...] = ()
+    obstacles: tuple[str, ...] = ()
     collected_at: float | None = None  # when unused images were last collected, None when that is not known
     disk_used: float = 0.0  # the share of the image store's file system that is in use
 

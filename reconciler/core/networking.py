@@ -21,14 +21,14 @@ Driver = Literal["bridge", "macvlan", "ipvlan", "cni"]
 class Port:
     """One published port; ranges are already expanded. `host_ip` "" means every address of the host.
 
-    `allow` are the networks that may connect (`x-allow`); () means everybody.
+    `allow` are the networks that may connect (`x-allow`): None means everybody, () nobody.
     """
 
     target: int
     published: int
     protocol: Protocol = "tcp"
     host_ip: str = ""
-    allow: tuple[str, ...] = ()
+    allow: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +143,7 @@ class SeenNetwork:
     bridge: str
     subnet: str
     subnet6: str = ""
+    extra: tuple[str, ...] = ()  # more addresses, on which resolvers listen
     mtu: int = 0
     drift: str = ""
 
@@ -161,7 +162,8 @@ class Listener:
 class Resolver:
     """One dnsmasq: answers, on one bridge, with the names of `networks`, and asks `servers` for all others.
 
-    `name` tells resolvers apart. `servers` () forwards nothing, None forwards to the host's own resolvers.
+    `name` tells resolvers apart. `servers` () forwards nothing, None forwards to the host's own resolvers. Below the
+    domains of `local` nobody else is asked either: the networks' names and the reverse zones of their subnets.
     """
 
     name: str
@@ -169,6 +171,7 @@ class Resolver:
     addresses: tuple[str, ...]  # the bridge's, on which it listens
     networks: tuple[str, ...]
     servers: tuple[str, ...] | None = None
+    local: tuple[str, ...] = ()
     port: int = 53
 
 

@@ -37,6 +37,8 @@ class Record:
     endpoints: tuple[Endpoint, ...] = ()
     host_network: bool = False
     shares: str = ""
+    nameservers: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
     egress: tuple[Destination, ...] | None = None
     ports: tuple[Port, ...] = ()
     restart: Restart = field(default_factory=Restart)
@@ -69,6 +71,8 @@ def record(container: Container, image: SeenImage, instance: Instance) -> Record
         endpoints=instance.joint.endpoints,
         host_network=container.host_network,
         shares=instance.joint.shares,
+        nameservers=instance.joint.nameservers,
+        dns=container.dns,
         egress=container.egress,
         stop_signal=instance.stop_signal,
         stop_grace_period=container.stop_grace_period,

@@ -7,17 +7,16 @@ the other is held, with an error that names both. A held app changes nothing for
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler.core.document import Document, Place, PortMapping
-from reconciler.core.expand import App, Claim, expand
+from reconciler.core.document import Document, Place
+from reconciler.core.expand import App, expand
+from reconciler.core.hostports import Assigned, HostPorts, assign, shown
+from reconciler.core.joining import blocked, misfits, overlap
 from reconciler.core.model import Container, Desired, Observed
-from reconciler.core.networking import Port
+from reconciler.core.networking import Network
 from reconciler.errors import Problem, SpecError
-
-_FIRST_AUTOMATIC, _LAST_AUTOMATIC = 32768, 60999  # the kernel's default ip_local_port_range
 
 Specs = Mapping[str, Document | SpecError]
 
@@ -35,22 +34,38 @@ def resolve(
     `established` are the apps that run already. `unavailable` is why the source cannot be read. `apps` are the app
     names from the last good parse, by path, so that an app is still known when its spec cannot be parsed. Never raises.
     """
+    refused: dict[str, str] = {}
+    while True:
+        claims, accepted = _accept(specs, established, apps or {}, refused)
+        assigned = assign(accepted, claims.ports)
+        late = [(app, found) for app in accepted if (found := tuple(_together(app, accepted, assigned, claims)))]
+        if not late:
+            return _desired(accepted, claims, assigned, unavailable)
+        app, problems = late[-1]  # the established ones stand first
+        refused[app.spec] = str(SpecError(*problems))
+
+
+def _accept(
+    specs: Specs, established: frozenset[str], apps: Mapping[str, str], refused: Mapping[str, str]
+) -> tuple[_Claims, list[App]]:
+    """What can be had together, one app after the other. `refused` are why, by path, some cannot be had at all."""
     claims = _Claims()
     accepted: list[App] = []
     candidates: list[App] = []
     for path, spec in sorted(specs.items()):
         if isinstance(spec, SpecError):
-            claims.hold(path, (apps or {}).get(path, ""), str(spec))
+            claims.hold(path, apps.get(path, ""), str(spec))
         else:
             candidates.append(expand(path, spec))
     for app in sorted(candidates, key=lambda app: (app.name not in established, app.spec)):
         problems = app.problems or tuple(claims.conflicts(app))
-        if problems:
-            claims.hold(app.spec, app.name, str(SpecError(*problems)))
+        why = refused.get(app.spec) or (str(SpecError(*problems)) if problems else "")
+        if why:
+            claims.hold(app.spec, app.name, why)
         else:
             claims.take(app)
             accepted.append(app)
-    return _desired(accepted, claims, unavailable)
+    return claims, accepted
 
 
 def missing(desired: Desired, observed: Observed, before: Desired, now: float) -> Desired:
@@ -61,16 +76,16 @@ def missing(desired: Desired, observed: Observed, before: Desired, now: float) -
     return replace(desired, vanished={app: min(before.vanished.get(app, certain), certain) for app in strays})
 
 
-def _desired(accepted: list[App], claims: _Claims, unavailable: str) -> Desired:
+def _desired(accepted: list[App], claims: _Claims, assigned: Assigned, unavailable: str) -> Desired:
     containers: dict[str, Container] = {}
     for app in sorted(accepted, key=lambda app: app.name):
-        ports = _ports(app, claims)
         for container in app.containers:
-            own = ports.get(container.service)
+            own = assigned.ports.get((app.name, container.service))
             containers[container.name] = replace(container, ports=own) if own else container
+    used = {join.attachment.network for app in accepted for join in app.joins}
     return Desired(
         containers=containers,
-        networks={network.name: network for app in accepted for network in app.networks},
+        networks={network.name: network for app in accepted for network in app.networks if network.name in used},
         volumes={volume.name: volume for app in accepted for volume in app.volumes},
         held=claims.held,
         unavailable=unavailable,
@@ -80,12 +95,23 @@ def _desired(accepted: list[App], claims: _Claims, unavailable: str) -> Desired:
 # --- who owns what -----------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Want:
+    """Something that one app may have: a name, an address, a link. `shared` ones an app may name twice."""
+
+    kind: str
+    name: str
+    at: Place
+    shared: bool = False
+
+
 @dataclass(slots=True)
 class _Claims:
-    """What apps own: names by kind, ports by protocol and number; and who is held, by path and by app name."""
+    """What apps own: names by kind, ports, subnets; and who is held, by path and by app name."""
 
     names: dict[tuple[str, str], App] = field(default_factory=dict)
-    ports: dict[tuple[str, int], list[tuple[str, App]]] = field(default_factory=dict)
+    ports: HostPorts = field(default_factory=HostPorts)
+    subnets: list[tuple[str, Network, App]] = field(default_factory=list)
     held: dict[str, str] = field(default_factory=dict)
 
     def hold(self, path: str, name: str, why: str) -> None:
@@ -102,83 +128,103 @@ class _Claims:
             why = f"{same.spec} has it; set another 'name', or rename the file"
             yield Problem(app.spec, *app.at, f"cannot use app name '{app.name}' for {app.spec}: {why}")
             return
-        for kind, name in _names(app):
-            other = self.names.get((kind, name))
+        yield from self._names(app)
+        yield from self._subnets(app)
+        yield from self._ports(app)
+
+    def _names(self, app: App) -> Iterator[Problem]:
+        own: set[tuple[str, str]] = set()
+        for want in _wants(app):
+            key = (want.kind, want.name)
+            other = self.names.get(key) or (app if key in own and not want.shared else None)
             if other:
-                yield _conflict(app, app.at, f"{kind} '{name}'", other)
-        own: dict[tuple[str, int], list[tuple[str, App]]] = {}
-        for claim in app.claims:
-            key = (claim.mapping.protocol, claim.mapping.published or 0)
-            if not key[1]:
-                continue
-            other = _overlap(claim.mapping, [*self.ports.get(key, ()), *own.get(key, ())])
+                yield _conflict(app, want.at, f"{want.kind} {want.name}", other)
+            own.add(key)
+
+    def _subnets(self, app: App) -> Iterator[Problem]:
+        taken = list(self.subnets)
+        for subnet, network, at in _declared_subnets(app):
+            for other, theirs, owner in taken:
+                if overlap(subnet, other):
+                    why = f"it overlaps {other} of network '{theirs.name}' of {_owner(owner)}"
+                    what = f"subnet {subnet} of network '{network.name}'"
+                    yield Problem(app.spec, *at, f"cannot use {what} for {_owner(app)}: {why}")
+            taken.append((subnet, network, app))
+
+    def _ports(self, app: App) -> Iterator[Problem]:
+        own = HostPorts()
+        for mapping in (claim.mapping for claim in app.claims if claim.mapping.fixed):
+            other = self.ports.owner(mapping, mapping.fixed) or own.owner(mapping, mapping.fixed)
             if other:
-                yield _conflict(app, claim.mapping.at, f"host port {_shown(claim.mapping)}", other)
-            own.setdefault(key, []).append((claim.mapping.host_ip, app))
+                yield _conflict(app, mapping.at, f"host port {shown(mapping)}", other)
+            own.take(mapping, mapping.fixed, app)
 
     def take(self, app: App) -> None:
         """Accept `app`."""
         self.names["app", app.name] = app
-        for kind, name in _names(app):
-            self.names[kind, name] = app
-        for claim in app.claims:
-            if claim.mapping.published:
-                self.take_port(claim.mapping, claim.mapping.published, app)
-
-    def take_port(self, mapping: PortMapping, published: int, app: App) -> None:
-        """`published` belongs to `app` at the mapping's address."""
-        self.ports.setdefault((mapping.protocol, published), []).append((mapping.host_ip, app))
+        for want in _wants(app):
+            self.names[want.kind, want.name] = app
+        self.subnets += [(subnet, network, app) for subnet, network, _ in _declared_subnets(app)]
+        for mapping in (claim.mapping for claim in app.claims if claim.mapping.fixed):
+            self.ports.take(mapping, mapping.fixed, app)
 
 
-def _names(app: App) -> Iterator[tuple[str, str]]:
+def _wants(app: App) -> Iterator[_Want]:
     for container in app.containers:
         if container.replica == 1:  # two services share all their containers' names or none
-            yield "container name", container.name
-    for network in app.networks:
-        yield "network", network.name
-    for volume in app.volumes:
-        if not volume.external:
-            yield "volume", volume.name
+            yield _Want("container name", f"'{container.name}'", app.at)
+    for network, at in app.networks.items():
+        yield _Want("network", f"'{network.name}'", at)
+        if network.bridge:
+            yield _Want("bridge", f"'{network.bridge}'", at)
+    yield from (_Want("volume", f"'{volume.name}'", app.at, True) for volume in app.volumes if not volume.external)
+    for join in app.joins:
+        addresses = filter(None, (join.attachment.ipv4_address, join.attachment.ipv6_address))
+        yield from (_Want("address", f"{it} in network '{join.attachment.network}'", join.at) for it in addresses)
 
 
-def _overlap(mapping: PortMapping, taken: list[tuple[str, App]]) -> App | None:
-    """An empty address is every address of the host."""
-    return next((app for ip, app in taken if not ip or not mapping.host_ip or ip == mapping.host_ip), None)
+def _declared_subnets(app: App) -> Iterator[tuple[str, Network, Place]]:
+    for network, at in app.networks.items():
+        for subnet in (network.ipv4.subnet, network.ipv6.subnet):
+            if subnet:
+                yield subnet, network, at
 
 
-def _shown(mapping: PortMapping) -> str:
-    return f"{mapping.host_ip or '*'}:{mapping.published}/{mapping.protocol}"
+def _owner(app: App) -> str:
+    return f"app '{app.name}' ({app.spec})"
 
 
-def _conflict(app: App, at: tuple[int, int], what: str, other: App) -> Problem:
-    line, column = at
-    why = "it is published twice in this app" if other is app else f"app '{other.name}' ({other.spec}) has it"
-    return Problem(app.spec, line, column, f"cannot use {what} for app '{app.name}' ({app.spec}): {why}")
+def _conflict(app: App, at: Place, what: str, other: App) -> Problem:
+    why = "this app has it twice" if other is app else f"{_owner(other)} has it"
+    return Problem(app.spec, *at, f"cannot use {what} for {_owner(app)}: {why}")
 
 
-# --- ports -------------------------------------------------------------------------------------------------------
+# --- what is known only when all apps are ------------------------------------------------------------------------
 
 
-def _ports(app: App, claims: _Claims) -> dict[str, tuple[Port, ...]]:
-    """The published ports by service. Runs in the order of app names, after all fixed ports are taken."""
-    found: dict[str, tuple[Port, ...]] = {}
-    for claim in app.claims:
+def _together(app: App, accepted: list[App], assigned: Assigned, claims: _Claims) -> Iterator[Problem]:
+    """What `app` cannot have: none of a range of ports is left, or another app's network is not made for it."""
+    for claim in assigned.exhausted.get(app.name, ()):
         mapping = claim.mapping
-        published = mapping.published or _automatic(app, claim, claims)
-        port = Port(target=mapping.target, published=published, protocol=mapping.protocol, host_ip=mapping.host_ip)
-        found[claim.service] = (*found.get(claim.service, ()), port)
-    return found
+        owners = {claims.ports.owner(mapping, port) for port in range(mapping.published[0], mapping.published[1] + 1)}
+        have = " and ".join(sorted(_owner(owner) for owner in owners if owner)[:3])
+        what = f"any of the host ports {shown(mapping)} for {_owner(app)}"
+        yield Problem(app.spec, *mapping.at, f"cannot use {what}: {have} have them all")
+    if any(join.external for join in app.joins):
+        yield from _foreign(app, {network.name: network for other in accepted for network in other.networks})
 
 
-def _automatic(app: App, claim: Claim, claims: _Claims) -> int:
-    """A port derived from what it is for, so that it stays the same; the next free one when it is taken."""
-    mapping = claim.mapping
-    seed = f"{app.name}/{claim.service}/{mapping.target}/{mapping.protocol}"
-    size = _LAST_AUTOMATIC - _FIRST_AUTOMATIC + 1
-    start = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big") % size
-    for offset in range(size):
-        published = _FIRST_AUTOMATIC + (start + offset) % size
-        if not _overlap(mapping, claims.ports.get((mapping.protocol, published), [])):
-            claims.take_port(mapping, published, app)
-            return published
-    return start + _FIRST_AUTOMATIC
+def _foreign(app: App, networks: Mapping[str, Network]) -> Iterator[Problem]:
+    """Where a service of `app` and a network that another app declares do not go together."""
+    for join in app.joins:
+        network = networks.get(join.attachment.network)
+        for key, why in misfits(join.attachment, network) if network and join.external else ():
+            subject = f"'{key}' of service '{join.service}' in network '{join.attachment.network}'"
+            yield Problem(app.spec, *join.at, f"cannot use {subject}: {why}")
+    for container in (container for container in app.containers if container.replica == 1):
+        joins = [join for join in app.joins if join.service == container.service]
+        known = [networks[join.attachment.network] for join in joins if join.attachment.network in networks]
+        if len(known) == len(joins) and any(join.external for join in joins):
+            publishes = any(claim.service == container.service for claim in app.claims)
+            for key, why in blocked(known, publishes, container.egress is not None):
+                yield Problem(app.spec, *joins[0].at, f"cannot use '{key}' of service '{container.service}': {why}")

@@ -1,186 +1,283 @@
-"""The whole nftables table of an instance as text: published ports, isolation between networks, the way out.
+"""The nftables tables of an instance as text: published ports, who may reach them, isolation, the way out.
 
-Pure: values in, one text out, which replaces the table in a single transaction. Where packets go stands in sets
-and maps, so a packet costs the same with one published port and with a thousand, and the rules stay constant.
-Only this table is ever named; what other programs keep in tables of their own stays theirs.
+Pure: values in, one text out, which replaces both tables in a single transaction. Where packets go, and who may send
+them, stands in sets and maps, so a packet costs the same with one published port and with a thousand, and the rules,
+which `chains` has, stay the same. Only these tables are ever named; what other programs keep stays theirs.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_interface, ip_network
 
+from reconciler.core import chains
 from reconciler.core.networking import Protocol
+from reconciler.core.reach import Box, Reach, boxes
+
+MARK = 0x1000
+"""The bit of the packet mark that is ours unless it is set otherwise; see github.com/fwmark/registry."""
 
 Target = tuple[str, int]  # address and port of a replica
-_Key = tuple[str, str, int]  # host address or "", protocol, port
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bridge:
+    """A network: its bridge, and its subnets as the gateway's address with prefix length, or ""."""
+
+    bridge: str
+    subnet: str = ""
+    subnet6: str = ""
+    internal: bool = False
+
+    @property
+    def subnets(self) -> tuple[str, ...]:
+        """Those that it has."""
+        return tuple(filter(None, (self.subnet, self.subnet6)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """One published port and the replicas that are ready behind it. `host_ip` is "" or an IPv4 address."""
+    """One published port and the replicas that are ready behind it, of both IP versions.
+
+    `host_ip` is "" for every address of the host, 0.0.0.0 and :: for every one of their version, or one of them.
+    `allow` are the networks that may connect, None for everybody.
+    """
 
     port: int
     targets: tuple[Target, ...]
     protocol: Protocol = "tcp"
     host_ip: str = ""
+    allow: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restricted:
+    """Addresses of containers that may connect to `destinations` only, besides neighbours and their resolver."""
+
+    addresses: tuple[str, ...]
+    destinations: tuple[Reach, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """The host's end of a container's link, and the only addresses that the container may speak under."""
+
+    link: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """All that the tables are made from. `mark` is a single bit."""
+
+    networks: tuple[Bridge, ...] = ()
+    published: tuple[Published, ...] = ()
+    restricted: tuple[Restricted, ...] = ()
+    bound: tuple[Bound, ...] = ()
+    mark: int = MARK
 
 
 def table_name(instance: str) -> str:
-    """The name of our table. Never a word of nft's own grammar, as the instances `ip` or `rt2` would be."""
+    """The name of our tables. Never a word of nft's own grammar, as the instances `ip` or `rt2` would be."""
     return instance if instance.startswith("reconciler") else f"reconciler-{instance}"
 
 
-def render(instance: str, networks: Sequence[tuple[str, str]], published: Sequence[Published]) -> str:
-    """The table for `networks`, pairs of bridge and subnet, as `nft -f` takes it; the order of values is no matter.
+def render(instance: str, rules: Rules) -> str:
+    """Both tables as `nft -f` takes them; the order of values is no matter.
 
-    A port that is given twice is balanced over the targets of both; one without targets is left alone, so that a
-    client is refused at once. Priorities are numbers: nft before 1.0.7 takes no names in the output hook. Those of
-    the nat chains come just before the usual -100 and 100, so a port that is ours does not fall to an older rule.
+    A port that is given twice leads to the targets of both, for whom any of the two allows, unless one allows
+    everybody: then the other's list holds. One without targets is left alone, so that a client is refused at once;
+    so is a target in an internal network.
     """
-    bridges = sorted({bridge for bridge, _ in networks})
-    subnets = _widest(_network(subnet) for _, subnet in networks if subnet)
-    ports = _merge(published)
-    single = {key: targets[0] for key, targets in ports.items() if len(targets) == 1}
-    balanced = {key: targets for key, targets in ports.items() if len(targets) > 1}
-    body = [
-        _set("bridges", "ifname", map(_quoted, bridges)),
-        _set("same", "ipv4_addr . ipv4_addr; flags interval", (f"{subnet} . {subnet}" for subnet in subnets)),
-        *_maps(single, balanced),
-        _RULES,
-        *(_balance(key, targets) for key, targets in balanced.items()),
-    ]
-    table = table_name(instance)
-    head = f"table inet {table}\ndelete table inet {table}\n"
-    return head + f"table inet {table} {{\n" + "\n".join(body) + "}\n"
+    doors = [door for version in _VERSIONS for door in _doors(version, rules)]
+    name = table_name(instance)
+    inet = [*_links(rules.networks), *(part for version in _VERSIONS for part in _sets(version, rules, doors))]
+    inet.append(chains.inet(rules.mark, (len(door.targets) for door in doors)))
+    tables = {f"inet {name}": "\n".join(inet), f"bridge {name}": "\n".join((*_binding(rules.bound), chains.BRIDGE))}
+    head = "".join(f"table {table}\ndelete table {table}\n" for table in tables)
+    return head + "".join(f"table {table} {{\n{body}}}\n" for table, body in tables.items())
 
 
 def datagrams(text: str) -> Mapping[int, frozenset[Target]]:
     """The targets of each UDP port that `text`, which `render` made, publishes on whatever address."""
     found: dict[int, set[Target]] = {}
-    for port, targets in (*_SINGLE_UDP.findall(text), *_BALANCED_UDP.findall(text)):
-        found.setdefault(int(port), set()).update((to[0], int(to[1])) for to in _TARGET.findall(targets))
+    for port, address, target in _UDP.findall(text):
+        found.setdefault(int(port), set()).add((address, int(target)))
     return {port: frozenset(targets) for port, targets in found.items()}
 
 
-_SINGLE_UDP = re.compile(r"\budp \. (\d+) : (\S+ \. \d+),")
-_BALANCED_UDP = re.compile(r"chain udp_(\d+)\w* \{\n.* map \{ (.*) \}")
-_TARGET = re.compile(r"([\d.]+) \. (\d+)")
-
-_RULES = """\
-	# What claims to come to or from an address that cannot be there.
-	chain spoofed {
-		type filter hook prerouting priority -150; policy accept;
-		iifname != "lo" ip daddr 127.0.0.0/8 drop
-		iifname @bridges ct state new fib saddr . iif oif missing drop
-	}
-
-	chain arriving {
-		type nat hook prerouting priority -105; policy accept;
-		meta nfproto ipv4 fib daddr type local jump publish
-	}
-
-	chain leaving {
-		type nat hook output priority -105; policy accept;
-		meta nfproto ipv4 fib daddr type local jump publish
-	}
-
-	chain publish {
-		ip daddr . meta l4proto . th dport vmap @balanced_at
-		meta l4proto { tcp, udp } dnat ip to ip daddr . meta l4proto . th dport map @single_at
-		meta l4proto . th dport vmap @balanced
-		meta l4proto { tcp, udp } dnat ip to meta l4proto . th dport map @single
-	}
-
-	# Into a network: answers, published ports, and neighbours when bridged packets are filtered too.
-	chain forward {
-		type filter hook forward priority 0; policy accept;
-		oifname @bridges goto inward
-	}
-
-	chain inward {
-		ct state established,related accept
-		ct status dnat accept
-		iifname @bridges ip saddr . ip daddr @same accept
-		drop
-	}
-
-	# The answer must come back through the host: from the world, from a neighbour, to the host's loopback. Neighbours
-	# are known by address, because a packet that br_netfilter brings along has no incoming interface here.
-	chain masquerading {
-		type nat hook postrouting priority 95; policy accept;
-		iifname @bridges oifname != @bridges masquerade
-		ct status dnat ip saddr . ip daddr @same masquerade
-		oifname @bridges ip saddr 127.0.0.0/8 masquerade
-	}
-"""
+_UDP = re.compile(r"\budp \. (\d+) \. \d+ : (\S+) \. (\d+),")
 
 
-def _widest(subnets: Iterable[IPv4Network]) -> Sequence[IPv4Network]:
-    """Without those that lie in another: somebody may have changed an address by hand, and nft refuses overlaps."""
-    widest: list[IPv4Network] = []
-    for subnet in sorted(subnets, key=lambda subnet: (int(subnet.network_address), subnet.prefixlen)):
-        if not widest or subnet.network_address > widest[-1].broadcast_address:
-            widest.append(subnet)
-    return widest
+# --- what differs between IPv4 and IPv6 ----------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=4096)  # a network's subnet is rendered as often as any port changes
-def _network(subnet: str) -> IPv4Network:
-    return IPv4Interface(subnet).network
+@dataclass(frozen=True, slots=True)
+class _Version:
+    number: int
+    protocol: str  # as matches are called
+    address: str  # the type of addresses
+    any: str  # stands for every address
 
 
-def _merge(published: Iterable[Published]) -> Mapping[_Key, tuple[Target, ...]]:
-    merged: dict[_Key, set[Target]] = {}
-    for port in published:
-        host = "" if port.host_ip == "0.0.0.0" else port.host_ip  # noqa: S104 (compared with, not bound to)
-        merged.setdefault((host, port.protocol, port.port), set()).update(port.targets)
-    return {key: tuple(sorted(merged[key], key=_order)) for key in sorted(merged)}
+_VERSIONS = (_Version(4, "ip", "ipv4_addr", "0.0.0.0"), _Version(6, "ip6", "ipv6_addr", "::"))  # noqa: S104 (no bind)
+_Network = IPv4Network | IPv6Network
 
 
-def _order(target: Target) -> tuple[IPv4Address, int]:
-    return IPv4Address(target[0]), target[1]
+def _is(version: _Version, address: str) -> bool:
+    return (":" in address) == (version.number == 6)
 
 
-def _maps(single: Mapping[_Key, Target], balanced: Mapping[_Key, tuple[Target, ...]]) -> Iterable[str]:
-    """One map and one verdict map for ports of every address of the host, and one of each for those of a single one."""
-    for suffix, type_ in (("", "inet_proto . inet_service"), ("_at", "ipv4_addr . inet_proto . inet_service")):
-        one = [f"{_match(key)} : {_to(target)}" for key, target in single.items() if bool(key[0]) == bool(suffix)]
-        many = [f"{_match(key)} : goto {_chain(key)}" for key in balanced if bool(key[0]) == bool(suffix)]
-        yield _set("single" + suffix, f"{type_} : ipv4_addr . inet_service", one, "map")
-        yield _set("balanced" + suffix, f"{type_} : verdict", many, "map")
+# --- published ports -----------------------------------------------------------------------------------------------
 
 
-def _balance(key: _Key, targets: tuple[Target, ...]) -> str:
-    """New connections go to the targets in turn."""
-    places = ", ".join(f"{place} : {_to(target)}" for place, target in enumerate(targets))
-    rule = f"meta l4proto {key[1]} dnat ip to numgen inc mod {len(targets)} map {{ {places} }}"
-    return f"\tchain {_chain(key)} {{\n\t\t{rule}\n\t}}\n"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Door:
+    """A port of one IP version as a client meets it; `at` is "" for every address of the host."""
+
+    version: _Version
+    at: str
+    port: str  # protocol and number
+    targets: tuple[str, ...]
+    allow: tuple[str, ...] | None
+
+    @property
+    def key(self) -> str:
+        return f"{self.at} . {self.port}" if self.at else self.port
+
+    @property
+    def limit(self) -> str:
+        """What a client is told there; an address of its own answers before a port of every address does."""
+        return f"{self.key} : {'return' if self.allow is None else 'goto limited_at'}" if self.at else self.key
+
+    @property
+    def suffix(self) -> str:
+        return "_at" if self.at else ""
 
 
-def _set(name: str, type_: str, elements: Iterable[str], kind: str = "set") -> str:
+def _doors(version: _Version, rules: Rules) -> Iterator[_Door]:
+    internal = [_network(subnet) for bridge in rules.networks if bridge.internal for subnet in bridge.subnets]
+    merged: dict[tuple[str, str, int], list[Published]] = {}
+    for port in rules.published:
+        if not port.host_ip or _is(version, port.host_ip):
+            at = "" if port.host_ip == version.any else port.host_ip
+            merged.setdefault((at, port.protocol, port.port), []).append(port)
+    for (at, protocol, number), ports in sorted(merged.items()):
+        addresses = {target for port in ports for target in port.targets if _is(version, target[0])}
+        targets = sorted((ip_address(address), to) for address, to in addresses)
+        reached = tuple(f"{ip} . {to}" for ip, to in targets if not any(ip in network for network in internal))
+        if reached:
+            allow = _allowed(version, ports)
+            yield _Door(version=version, at=at, port=f"{protocol} . {number}", targets=reached, allow=allow)
+
+
+def _allowed(version: _Version, ports: Sequence[Published]) -> tuple[str, ...] | None:
+    lists = [port.allow for port in ports if port.allow is not None]
+    if not lists:
+        return None
+    networks = {ip_network(text, strict=False) for allow in lists for text in allow if _is(version, text)}
+    return tuple(map(str, collapse_addresses(networks)))  # type: ignore[type-var]  # all are of one version
+
+
+# --- sets and maps -------------------------------------------------------------------------------------------------
+
+
+def _links(networks: Iterable[Bridge]) -> Iterator[str]:
+    for name, wanted in (("bridges", {False, True}), ("internal", {True})):
+        links = sorted({f'"{network.bridge}"' for network in networks if network.internal in wanted})
+        yield _set(name, "ifname", links)
+
+
+def _sets(version: _Version, rules: Rules, all_doors: Iterable[_Door]) -> Iterator[str]:
+    subnets = [subnet for bridge in rules.networks for subnet in bridge.subnets if _is(version, subnet)]
+    same = [f"{subnet} . {subnet}" for subnet in _widest(map(_network, subnets))]
+    gateways = sorted({subnet.partition("/")[0] for subnet in subnets})
+    address = version.address
+    yield _set(f"same{version.number}", f"{address} . {address}; flags interval", same)
+    yield _set(f"gateways{version.number}", address, gateways)
+    doors = [door for door in all_doors if door.version is version]
+    for suffix in ("", "_at"):
+        yield from _published(version, suffix, [door for door in doors if door.suffix == suffix])
+    yield from _reachable(version, rules.restricted)
+
+
+def _published(version: _Version, suffix: str, doors: Sequence[_Door]) -> Iterator[str]:
+    """Which chain a port leads to, and the replicas by their number; who is limited, and to whom."""
+    at = f"{version.address} . " if suffix else ""
+    number, key = f"{version.number}{suffix}", f"{at}inet_proto . inet_service"
+    matched = f"{version.protocol} daddr . " if suffix else ""
+    place = f"{matched}meta l4proto . th dport . numgen random mod 2 : {version.protocol} daddr . th dport"
+    among = (f"{door.key} : goto among_{len(door.targets)}{suffix}" for door in doors)
+    yield _map("doors" + number, f"type {key} : verdict", among)
+    replicas = (f"{door.key} . {index} : {to}" for door in doors for index, to in enumerate(door.targets))
+    yield _map("replicas" + number, f"typeof {place}", replicas)
+    if suffix:
+        yield _map("limited" + number, f"type {key} : verdict", (door.limit for door in doors))
+    else:
+        yield _set("limited" + number, key, (door.limit for door in doors if door.allow is not None))
+    allowed = (f"{source} . {door.key}" for door in doors for source in door.allow or ())
+    yield _set("allowed" + number, f"{version.address} . {key}; flags interval", allowed)
+
+
+def _reachable(version: _Version, restricted: Iterable[Restricted]) -> Iterator[str]:
+    """An address that is given twice may connect to the destinations of both."""
+    reaches: dict[str, list[Reach]] = {}
+    for entry in restricted:
+        for address in entry.addresses:
+            if _is(version, address):
+                reaches.setdefault(str(ip_address(address)), []).extend(entry.destinations)
+    number, address = version.number, version.address
+    yield _set(f"restricted{number}", address, sorted(reaches))
+    boxed = (f"{who} . {_box(version, box)}" for who in sorted(reaches) for box in boxes(reaches[who], number))
+    yield _set(f"reachable{number}", f"{address} . {address} . inet_proto . inet_service; flags interval", boxed)
+
+
+def _box(version: _Version, box: Box) -> str:
+    text = IPv4Network if version.number == 4 else IPv6Network
+    first, last = (str(text(edge).network_address) for edge in (box.first, box.last))
+    network = first if first == last else f"{first}-{last}"
+    ports = str(box.ports[0]) if box.ports[0] == box.ports[1] else f"{box.ports[0]}-{box.ports[1]}"
+    return f"{network} . {box.protocol or '0-255'} . {ports}"
+
+
+def _binding(bound: Iterable[Bound]) -> Iterator[str]:
+    """A raw expression has numbers for values, so these are addresses in hexadecimal."""
+    pairs = sorted({(entry.link, ip_address(address)) for entry in bound for address in entry.addresses}, key=str)
+    yield _set("links", "ifname", sorted({f'"{entry.link}"' for entry in bound}))
+    four = (f'"{link}" . {address}' for link, address in pairs if address.version == 4)
+    six = (f'"{link}" . {int(address):#034x}' for link, address in pairs if address.version == 6)
+    yield _set("bound4", "ifname . ipv4_addr", four)
+    yield _named("set", "bound6", "typeof iifname . @nh,64,128", six)
+
+
+def _set(name: str, type_: str, elements: Iterable[str]) -> str:
+    return _named("set", name, f"type {type_}", elements)
+
+
+def _map(name: str, type_: str, elements: Iterable[str]) -> str:
+    return _named("map", name, type_, elements)
+
+
+def _named(kind: str, name: str, type_: str, elements: Iterable[str]) -> str:
     listed = list(elements)
-    lines = [f"\t{kind} {name} {{", f"\t\ttype {type_}"]
+    lines = [f"\t{kind} {name} {{", f"\t\t{type_}"]
     if listed:
         lines += ["\t\telements = {", *(f"\t\t\t{element}," for element in listed), "\t\t}"]
     return "\n".join([*lines, "\t}\n"])
 
 
-def _match(key: _Key) -> str:
-    return " . ".join(str(part) for part in key if part)
+def _widest(subnets: Iterable[_Network]) -> Sequence[_Network]:
+    """Without those that lie in another: somebody may have changed an address by hand, and nft refuses overlaps."""
+    widest: list[_Network] = []
+    for subnet in sorted(subnets, key=lambda subnet: (int(subnet.network_address), subnet.prefixlen)):
+        if not widest or int(subnet.network_address) > int(widest[-1].broadcast_address):
+            widest.append(subnet)
+    return widest
 
 
-def _to(target: Target) -> str:
-    return f"{target[0]} . {target[1]}"
-
-
-def _chain(key: _Key) -> str:
-    host, protocol, port = key
-    return f"{protocol}_{port}" + (f"_at_{host.replace('.', '_')}" if host else "")
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
+@lru_cache(maxsize=4096)  # a network's subnet is rendered as often as any port changes
+def _network(subnet: str) -> _Network:
+    return ip_interface(subnet).network

@@ -182,6 +182,11 @@ def subnet_of(interface: str) -> str:
     return str(ip_interface(interface).network)
 
 
+def alone(address: str) -> str:
+    """`address` with the prefix length of a network that consists of it: one more of a bridge beside its gateways."""
+    return f"{address}/{128 if ':' in address else 32}"
+
+
 def mac_address(endpoint: Endpoint) -> str:
     """The interface's hardware address, "" when the driver gives it.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 
 from reconciler.core.networking import Network
-from reconciler.core.wiring import Made, bridge_settings
+from reconciler.core.wiring import Made, alone, bridge_settings
 from reconciler.host import forwarding, inet, rtnetlink
 from reconciler.host.aliases import network_alias
 from reconciler.host.inet import Address
@@ -19,9 +19,12 @@ from reconciler.host.rtnetlink import Link
 _ETHERNET = 1500
 
 
-def put(host: Netlink, instance: str, network: Network, bridge: str, subnets: tuple[str, str]) -> None:
-    """Make or complete the bridge with the gateway's addresses in `subnets`, up and marked as ours."""
-    subnet, subnet6 = subnets
+def put(host: Netlink, instance: str, network: Network, bridge: str, addresses: tuple[str, ...]) -> None:
+    """Make or complete the bridge, up and marked as ours.
+
+    `addresses` are the gateway's in IPv4 and IPv6 with prefix length, "" for none, and more without one.
+    """
+    subnet, subnet6, *extra = addresses
     routes = [inet.parse_route(body) for body in host.dump(inet.GETROUTE, inet.ALL_ROUTES)]
     made = Made(subnet=subnet, subnet6=subnet6, mtu=network.mtu or _mtu(host, filter(None, routes)))
     alias = network_alias(instance, network, made)
@@ -37,18 +40,19 @@ def put(host: Netlink, instance: str, network: Network, bridge: str, subnets: tu
     )
     forwarding.settle(bridge_settings(bridge, made), _uplinks(host, instance) if subnet6 else ())
     index = rtnetlink.parse_link(host.ask(rtnetlink.get_link(bridge))).index
-    _address(host, [Address(index, interface) for interface in (subnet, subnet6) if interface])
+    gateways = [Address(index, interface) for interface in (subnet, subnet6) if interface]
+    _address(host, index, gateways, [Address(index, alone(address)) for address in extra])
 
 
-def _address(host: Netlink, wanted: list[Address]) -> None:
-    """Make these the only addresses of their link."""
-    index = wanted[0].index if wanted else 0
+def _address(host: Netlink, index: int, gateways: list[Address], extra: list[Address]) -> None:
+    """Make these the only addresses of the link."""
+    wanted = [*gateways, *extra]
     seen = [inet.parse_address(body) for body in host.dump(inet.GETADDR, inet.ALL_ADDRESSES)]
     others = [address for address in seen if address.index == index and address not in wanted]
     host.change(
         *map(inet.delete_address, reversed(others)),  # the first takes along those that came after it
         *map(inet.add_address, wanted),
-        *map(inet.add_subnet_route, wanted),
+        *map(inet.add_subnet_route, gateways),
     )
 
 

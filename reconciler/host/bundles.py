@@ -18,9 +18,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from reconciler.core import bundle
+from reconciler.core import bundle, etc
 from reconciler.core.model import BindMount, Container, SeenImage, VolumeMount
-from reconciler.core.networking import Endpoint, Joint
+from reconciler.core.networking import Joint
 from reconciler.core.process import capabilities, stop_signal
 from reconciler.core.record import Instance, record, to_annotations
 from reconciler.errors import HostError
@@ -32,6 +32,9 @@ from reconciler.settings import Settings
 
 Lower = Callable[[SeenImage], tuple[Path, tuple[str, ...]]]
 """The folder with an image's layers, and their short names in it, topmost first."""
+
+
+RESOLVED = Path("/run/systemd/resolve/resolv.conf")  # whom systemd-resolved asks (systemd-resolved.service(8))
 
 
 class ContainerBundles:
@@ -49,7 +52,7 @@ class ContainerBundles:
 
     def create(self, id: str, container: Container, revision: str, image: SeenImage, joint: Joint) -> None:
         """Write record and bundle and mount the root file system; undoes what it did when it fails."""
-        whole = replace(container, hostname=container.hostname or id[:12])
+        whole = replace(container, hostname=container.hostname or self._hostname(id, container, joint))
         instance = Instance(
             id=id,
             revision=revision,
@@ -69,6 +72,12 @@ class ContainerBundles:
             raise
         threading.Thread(target=self._make_durable, args=(self._folder(id),), name="sync").start()
 
+    def _hostname(self, id: str, container: Container, joint: Joint) -> str:
+        """As in Docker: that of whom it shares the network with."""
+        if joint.shares:
+            return _text(self._folder(joint.shares) / "etc" / "hostname").strip() or id[:12]
+        return os.uname().nodename if container.host_network else id[:12]
+
     def _make_durable(self, folder: Path) -> None:
         """Beside the start, which need not wait: what a power cut takes before this is damaged, and is made again."""
         with contextlib.suppress(OSError):  # removed again meanwhile, or the disk fails: the next start will tell
@@ -83,7 +92,8 @@ class ContainerBundles:
             (half / name).mkdir()
         (half / "upper").chmod(0o755)  # the root directory that the container sees, whatever the daemon's umask
         (half / "lower").write_text("\n".join((str(layers), *names)))
-        _write_etc(half / "etc", container, instance.joint.endpoints)
+        if not instance.joint.shares:
+            _write_etc(half / "etc", container, instance.joint)
         _mount(half)
         self._make_sources(container, half / "rootfs")
         document = self._document(half, container, image, instance)
@@ -96,7 +106,7 @@ class ContainerBundles:
         owner = instance.joint.shares or instance.id  # of the network namespace
         place = bundle.Place(
             root=str(folder / "rootfs"),
-            etc=str(folder / "etc"),
+            etc=str(self._folder(owner) / "etc"),
             volumes=str(self._settings.volumes),
             network="" if container.host_network else str(self._settings.run / runs.NAMESPACES / owner),
             cgroup=self._cgroups.path(instance.id),
@@ -178,22 +188,19 @@ def _mount(folder: Path) -> None:
     overlay.mount(folder / "rootfs", Path(layers), names, folder / "upper", folder / "work")
 
 
-def _write_etc(folder: Path, container: Container, endpoints: tuple[Endpoint, ...]) -> None:
-    own = "".join(f"{endpoint.address}\t{container.hostname}\n" for endpoint in endpoints if endpoint.ipv4)
-    texts = {
-        "hostname": f"{container.hostname}\n",
-        "hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{own}",
-        "resolv.conf": _resolv_conf(),
-    }
-    for name, text in texts.items():
+def _write_etc(folder: Path, container: Container, joint: Joint) -> None:
+    host = etc.HostFiles(
+        hosts=_text(Path("/etc/hosts")), resolv_conf=_text(Path("/etc/resolv.conf")), resolved=_text(RESOLVED)
+    )
+    for name, text in etc.texts(container, joint, host).items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o644)
 
 
-def _resolv_conf() -> str:
+def _text(path: Path) -> str:
     try:
-        return Path("/etc/resolv.conf").read_text()
-    except OSError:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
         return ""
 
 

@@ -18,9 +18,10 @@ from pathlib import Path
 from reconciler.host import syscalls
 from reconciler.host.netlink import NETFILTER, ROUTE, SOL_NETLINK
 
-# Groups as bits of sockaddr_nl.nl_groups. RTNLGRP_LINK 1, IPV4_IFADDR 5, IPV4_ROUTE 7, IPV6_IFADDR 9, IPV6_ROUTE 11;
-# IPV4_NETCONF 24 and IPV6_NETCONF 25 are forwarding switched on or off. NFNLGRP_NFTABLES 7.
-_LINKS_ADDRESSES_ROUTES = sum(1 << group - 1 for group in (1, 5, 7, 9, 11, 24, 25))
+# Groups as bits of sockaddr_nl.nl_groups: RTNLGRP_LINK 1; IPV4_IFADDR 5, IPV4_ROUTE 7, IPV4_RULE 8, IPV6_IFADDR 9,
+# IPV6_ROUTE 11, IPV6_RULE 19; IPV4_NETCONF 24 and IPV6_NETCONF 25 are forwarding switched on or off.
+# NFNLGRP_NFTABLES 7.
+_LINKS_ADDRESSES_ROUTES = sum(1 << group - 1 for group in (1, 5, 7, 8, 9, 11, 19, 24, 25))
 _RULES = 1 << 6
 _LISTEN_ALL_NSID = 8
 _NUMBER = struct.Struct("=i")

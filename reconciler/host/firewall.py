@@ -1,6 +1,6 @@
-"""Our one nftables table: the port Firewall, and the question whether it is still what we put there.
+"""Our nftables tables: the port Firewall, and the question whether they are still what we put there.
 
-`nft` replaces the table in one transaction; where only elements of its sets differ, the daemon changes those itself, in
+`nft` replaces them in one transaction; where only elements of its sets differ, the daemon changes those itself, in
 one transaction too, which the kernel refuses when anybody has changed a rule meanwhile. What is in force is
 remembered below `settings.run`: the digest of the text, and the kernel's fingerprint of the table. A look is one
 netlink message while no ruleset of the host changed; when one did, as other programs have tables too, it compares
@@ -18,6 +18,7 @@ from reconciler.core.model import digest
 from reconciler.core.ruleset import Target, datagrams, table_name
 from reconciler.host.conntrack import forget_port, forget_replica
 from reconciler.host.elements import difference
+from reconciler.host.guard import Guard
 from reconciler.host.netlink import NETFILTER, Message, Netlink, saying
 from reconciler.host.nftables import fingerprint, generation, transact
 from reconciler.host.run import run
@@ -26,7 +27,7 @@ from reconciler.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class _Applied:
-    """Of the text the digest, of the table the fingerprint: they belong together."""
+    """Of the text the digest, of the tables the fingerprint: they belong together."""
 
     text: str = ""
     table: str = ""
@@ -37,6 +38,7 @@ class Nftables:
 
     def __init__(self, settings: Settings) -> None:
         self._table = table_name(settings.instance)
+        self._guard = Guard(settings.instance, settings.packet_mark)
         self._record = settings.run / "firewall.json"
         self._lock = threading.Lock()
         self._applied = self._remembered()
@@ -45,10 +47,10 @@ class Nftables:
         self._datagrams: Mapping[int, frozenset[Target]] = {}
 
     def apply(self, text: str) -> None:
-        """Replace the table in one transaction.
+        """Replace the tables in one transaction.
 
         When somebody else changes rules in the same moment it is not recorded as applied: then nobody can say
-        whose table it is, and the next look leads to another try.
+        whose tables they are, and the next look leads to another try.
         """
         changes, trusted = self._difference(text), self._generation
         self._text = ""
@@ -64,10 +66,10 @@ class Nftables:
             self._forget_flows(kernel, datagrams(text))
 
     def _difference(self, text: str) -> tuple[Message, ...] | None:
-        """The few elements that differ from a table that is as it was left here."""
+        """The few elements that differ from tables that are as they were left here."""
         if not self._text or self.look() != digest(self._text):
             return None
-        return difference(self._table, self._text, text)
+        return difference(self._text, text)
 
     def _forget_flows(self, kernel: Netlink, published: Mapping[int, frozenset[Target]]) -> None:
         """UDP flows to replicas that are gone, and to ports that nobody answered before."""
@@ -78,13 +80,22 @@ class Nftables:
             forget_port(kernel, port)
 
     def remove(self) -> None:
-        """Delete the table; well if it is gone already."""
+        """Delete the tables; well if they are gone already."""
         self._text = ""
         self._remember(_Applied())
-        run(["nft", "-f", "-"], input=f"table inet {self._table}\ndelete table inet {self._table}\n")
+        tables = (f"table {family} {self._table}\n" for family in ("inet", "bridge"))
+        run(["nft", "-f", "-"], input="".join(f"{table}delete {table}" for table in tables))
+
+    def guard(self, subnets: tuple[str, ...]) -> None:
+        """Have routing refuse what is forwarded from or to `subnets` and not marked by our table; no others."""
+        self._guard.put(subnets)
+
+    def guarded(self) -> tuple[str, ...]:
+        """The subnets that are guarded now, as networks in order."""
+        return self._guard.look()
 
     def look(self) -> str:
-        """The digest of the text in force, "" when the table is missing or is not as we left it."""
+        """The digest of the text in force, "" when a table is missing or is not as we left it."""
         with self._lock:
             applied, trusted = self._applied, self._generation
         with saying("look at the ruleset"), Netlink(NETFILTER) as kernel:

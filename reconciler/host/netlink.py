@@ -154,7 +154,10 @@ class Netlink:
         _raise(refusal)
 
     def transact(self, messages: tuple[Message, ...]) -> None:
-        """Send a batch, whose first and last message frame those that ask for answers; raises the first refusal."""
+        """Send a batch, framed by its first and last message; the one before the last asks for an answer.
+
+        Raises the first refusal.
+        """
         begin = self._sequence + 1
         self._send(messages)
         refusal, answered = 0, False

@@ -31,14 +31,14 @@ class BridgeNetworks:
         self._plugins = Plugins(settings)
         self._departures = Departures(settings.instance, lambda id: is_pinned(self._pins / id))
 
-    def create(self, network: Network, bridge: str, subnet: str, subnet6: str) -> None:
-        """Make or complete the bridge with the gateway's addresses (CIDR, or ""), up and marked as ours.
+    def create(self, network: Network, bridge: str, subnets: tuple[str, str], extra: tuple[str, ...] = ()) -> None:
+        """Make or complete the bridge, with these addresses of the host in it, up and marked as ours.
 
         Also switches forwarding on, and lets the bridge carry the loopback's addresses, which publishing on
         127.0.0.1 needs; the ruleset drops what a container sends there by itself.
         """
         with saying(f"create network {network.name}"), Netlink() as host:
-            bridges.put(host, self._instance, network, bridge, (subnet, subnet6))
+            bridges.put(host, self._instance, network, bridge, (*subnets, *extra))
 
     def remove(self, name: str, bridge: str) -> None:
         """Take the bridge away; well if it is gone already. The name is free at once, the kernel takes its time."""

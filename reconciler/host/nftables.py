@@ -1,7 +1,7 @@
-"""What nftables holds, asked of the kernel directly: the generation, and a fingerprint of one table; batches.
+"""What nftables holds, asked of the kernel directly: the generation, and a fingerprint of our tables; batches.
 
 Rules are written by `nft`, single elements of sets also here (see `firewall`). The fingerprint is made of the
-kernel's own form of the table, not of nft's output, which costs a process and differs from version to version.
+kernel's own form of the tables, not of nft's output, which costs a process and differs from version to version.
 Numbers are those of <linux/netfilter/nf_tables.h>.
 """
 
@@ -14,9 +14,9 @@ from reconciler.host.netlink import Message, Netlink, attribute, attributes, str
 
 SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
 _GETTABLE, _GETCHAIN, _GETRULE, _GETSET, _GETSETELEM, _GETGEN = (SUBSYSTEM | kind for kind in (1, 4, 7, 10, 13, 16))
-_INET = 1  # NFPROTO_INET
+_INET, _BRIDGE = 1, 7  # NFPROTO_INET, NFPROTO_BRIDGE
 _HEADER = struct.Struct(">BBH")  # family, version, resource
-INET_HEADER = _HEADER.pack(_INET, 0, 0)
+INET_HEADER, BRIDGE_HEADER = _HEADER.pack(_INET, 0, 0), _HEADER.pack(_BRIDGE, 0, 0)
 _BATCH_BEGIN, _BATCH_END = 16, 17  # NFNL_MSG_BATCH_…
 _BATCH_GENERATION = 1  # NFNL_BATCH_GENID
 _TABLE, _NAME = 1, 2  # the first two attributes of chains and sets; elements name their set by the second too
@@ -31,28 +31,33 @@ def generation(netlink: Netlink) -> int:
 
 
 def transact(netlink: Netlink, changes: tuple[Message, ...], generation: int) -> None:
-    """Make all `changes`, which ask for answers, or none. Raises OSError, ERESTART when `generation` has passed."""
+    """Make all `changes`, of which the last asks for an answer, or none. Raises OSError, ERESTART when `generation` has passed."""
     batch = _HEADER.pack(0, 0, SUBSYSTEM >> 8)
     begin = Message(_BATCH_BEGIN, 0, batch + attribute(_BATCH_GENERATION, struct.pack(">I", generation)))
     netlink.transact((begin, *changes, Message(_BATCH_END, 0, batch)))
 
 
 def fingerprint(netlink: Netlink, table: str) -> str:
-    """SHA-256 of the table `inet <table>` with all it contains, "" when there is none.
+    """SHA-256 of the tables `inet <table>` and `bridge <table>` with all they contain, "" unless both are there.
 
     Handles, which number rules in the order of their making, are part of it.
     """
-    family = INET_HEADER
-    named = text(_TABLE, table)
-    if not _of(table, netlink.dump(_GETTABLE, family)):
-        return ""
-    sets = _of(table, netlink.dump(_GETSET, family + named))
-    parts = _of(table, netlink.dump(_GETCHAIN, family)) + sets
-    parts += netlink.dump(_GETRULE, family + named)
+    parts = [_contents(netlink, table, header) for header in (INET_HEADER, BRIDGE_HEADER)]
+    return sha256(b"\0".join(body for part in parts for body in part)).hexdigest() if all(parts) else ""
+
+
+def _contents(netlink: Netlink, table: str, header: bytes) -> list[bytes]:
+    """Everything in one table, [] when there is none."""
+    named = header + text(_TABLE, table)
+    if not _of(table, netlink.dump(_GETTABLE, header)):
+        return []
+    sets = _of(table, netlink.dump(_GETSET, named))
+    parts = _of(table, netlink.dump(_GETCHAIN, header)) + sets
+    parts += netlink.dump(_GETRULE, named)
     for body in sets:
         name = text(_NAME, string(attributes(body, _HEADER.size)[_NAME]))
-        parts += _elements(netlink.dump(_GETSETELEM, family + named + name))
-    return sha256(b"\0".join(body[_HEADER.size :] for body in parts)).hexdigest()
+        parts += _elements(netlink.dump(_GETSETELEM, named + name))
+    return [body[_HEADER.size :] for body in parts]
 
 
 def _of(table: str, bodies: list[bytes]) -> list[bytes]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
+from collections.abc import Iterator
 from typing import Any
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -28,6 +30,17 @@ UMOUNT_NOFOLLOW = 0x8
 # <linux/sched.h>
 CLONE_NEWNS = 0x20000
 CLONE_NEWNET = 0x40000000
+
+# <linux/inotify.h>
+IN_CLOSE_WRITE = 0x8
+IN_MOVED_FROM = 0x40
+IN_MOVED_TO = 0x80
+IN_CREATE = 0x100
+IN_DELETE = 0x200
+IN_DELETE_SELF = 0x400
+IN_MOVE_SELF = 0x800
+IN_ONLYDIR = 0x1000000
+_INOTIFY_EVENT = struct.Struct("iIII")  # wd, mask, cookie, len
 
 
 def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
@@ -54,21 +67,33 @@ def setns(descriptor: int, flags: int = 0) -> None:
 
 def inotify() -> int:
     """inotify_init1(2): a descriptor that does not block and is closed for programs that are run."""
-    descriptor = int(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-    _call(min(descriptor, 0))
-    return descriptor
+    return _made(_libc.inotify_init1(ctypes.c_int(os.O_NONBLOCK | os.O_CLOEXEC)))
 
 
 def inotify_watch(descriptor: int, path: str, events: int) -> int:
-    """inotify_add_watch(2); the watch's number."""
-    number = int(_libc.inotify_add_watch(descriptor, os.fsencode(path), ctypes.c_uint32(events)))
-    _call(min(number, 0), path)
-    return number
+    """inotify_add_watch(2); the number of the watch, the same one for the same file."""
+    return _made(_libc.inotify_add_watch(ctypes.c_int(descriptor), os.fsencode(path), ctypes.c_uint32(events)), path)
 
 
 def inotify_ignore(descriptor: int, number: int) -> None:
     """inotify_rm_watch(2)."""
-    _call(_libc.inotify_rm_watch(descriptor, number))
+    _call(_libc.inotify_rm_watch(ctypes.c_int(descriptor), ctypes.c_int(number)))
+
+
+def parse_inotify(events: bytes) -> Iterator[int]:
+    """The numbers of the watches that something happened to; -1 when the kernel lost count (inotify(7))."""
+    place = 0
+    while place < len(events):
+        watch, _, _, size = _INOTIFY_EVENT.unpack_from(events, place)
+        yield watch
+        place += _INOTIFY_EVENT.size + size
+
+
+def _made(result: Any, path: str | None = None) -> int:
+    if result < 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, os.strerror(errno), path)
+    return int(result)
 
 
 def _call(result: Any, path: str | None = None) -> None:

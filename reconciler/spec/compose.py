@@ -9,12 +9,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from reconciler.spec import forms, refusals
+from reconciler.spec.addressing import (
+    Address,
+    Alias,
+    Allow,
+    Exposed,
+    HostIP,
+    Hosts,
+    IPv4,
+    IPv6,
+    Link,
+    Mac,
+    ResolverOptions,
+    Searches,
+    Servers,
+    Subnet,
+    Sysctls,
+)
+from reconciler.spec.destinations import Egress
+from reconciler.spec.tree import Path
 from reconciler.spec.types import (
     AbsolutePath,
-    Address,
     AppName,
     Capability,
     Command,
@@ -25,6 +43,7 @@ from reconciler.spec.types import (
     Labels,
     Memory,
     Mode,
+    Mtu,
     Platform,
     Processors,
     PullPolicy,
@@ -50,12 +69,17 @@ class Model(BaseModel):
     )
     refused: ClassVar[refusals.Reasons] = {}
 
+    @classmethod
+    def written(cls) -> frozenset[str]:
+        """What may be written, as it is written."""
+        return frozenset(entry.alias or name for name, entry in cls.model_fields.items())
+
     @model_validator(mode="before")
     @classmethod
     def _drop_extensions(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
-        return {key: item for key, item in value.items() if not key.startswith("x-")}
+        return {key: item for key, item in value.items() if not key.startswith("x-") or key in cls.written()}
 
 
 class Port(Model):
@@ -64,10 +88,13 @@ class Port(Model):
     target: Span
     published: Span | None = None
     protocol: Literal["tcp", "udp"] = "tcp"
-    host_ip: Address = ""
+    host_ip: HostIP | None = None
+    """Without it, every address of the host; 0.0.0.0 is every one of IPv4, and :: of IPv6."""
     mode: Literal["host", "ingress"] = "ingress"
     name: Text = ""
     app_protocol: Text = ""
+    allow: Allow | None = Field(None, alias="x-allow")
+    """The networks that may connect; without it everybody, with an empty list nobody."""
 
 
 class Bind(Model):
@@ -115,9 +142,18 @@ class EnvFile(Model):
 
 
 class Attachment(Model):
-    """How a service joins a network; all of Compose's keys are refused for now."""
+    """How a service joins a network."""
 
     refused: ClassVar[refusals.Reasons] = refusals.ATTACHMENT
+    aliases: tuple[Alias, ...] = ()
+    ipv4_address: IPv4 | None = None
+    ipv6_address: IPv6 | None = None
+    mac_address: Mac | None = None
+    interface_name: Link | None = None
+    priority: Whole = 0
+    """Interfaces are in order of this, the highest first, and then of the networks' names."""
+    gw_priority: Whole = 0
+    """The default route leads through the network where this is highest."""
 
 
 class Limits(Model):
@@ -191,6 +227,21 @@ class Service(Model):
     read_only: Switch = False
     tmpfs: Several = ()
     hostname: Hostname = ""
+    domainname: Hostname = ""
+    network_mode: Text = ""
+    """host, none, service:NAME, or bridge for the app's default network."""
+    mac_address: Mac | None = None
+    dns: Servers = ()
+    """Who is asked for names that are no services; without it, those whom the host asks."""
+    dns_search: Searches = ()
+    dns_opt: ResolverOptions = ()
+    extra_hosts: Hosts = ()
+    expose: tuple[Exposed, ...] = ()
+    sysctls: Sysctls = ()
+    allow: Allow | None = Field(None, alias="x-allow")
+    """The networks that may connect to the published ports that do not say it themselves."""
+    egress: tuple[Egress, ...] | None = Field(None, alias="x-egress")
+    """Where the service may connect to: NETWORK or NAME, with :PORT and /tcp or /udp; an empty list is nowhere."""
     init: Switch = False
     platform: Platform = ""
     """OS/ARCHITECTURE[/VARIANT] of the image, as in linux/arm64; without it, that of this host."""
@@ -202,12 +253,63 @@ class Service(Model):
     deploy: Annotated[Deploy, BeforeValidator(forms.empty)] = Deploy()
 
 
-class Network(Model):
-    """A network of the app."""
+class IpamConfig(Model):
+    """The addresses of a network in one family."""
 
-    refused: ClassVar[refusals.Reasons] = refusals.NETWORK
+    subnet: Subnet | None = None
+    gateway: Address | None = None
+    ip_range: Subnet | None = None
+    """Where addresses are handed out from."""
+    aux_addresses: Annotated[dict[Text, Address], BeforeValidator(forms.empty)] = {}
+    """Addresses that are never handed out."""
+
+
+class Ipam(Model):
+    """The addresses of a network."""
+
+    refused: ClassVar[refusals.Reasons] = refusals.IPAM
+    driver: Literal["default"] = "default"
+    config: tuple[IpamConfig, ...] = ()
+
+
+class DriverOptions(Model):
+    """What only networks of some drivers have."""
+
+    refused: ClassVar[refusals.Reasons] = refusals.DRIVER_OPTIONS
+    mtu: Mtu | None = Field(None, alias="com.docker.network.driver.mtu")
+    bridge: Link | None = Field(None, alias="com.docker.network.bridge.name")
+    parent: Link | None = None
+    """The host's interface that macvlan and ipvlan stand on."""
+    macvlan_mode: Literal["bridge", "private", "vepa", "passthru"] | None = None
+    ipvlan_mode: Literal["l2", "l3", "l3s"] | None = None
+    config: Text | None = None
+    """The file of a CNI configuration, relative to the spec."""
+
+
+def _external(value: object) -> object:
+    if isinstance(value, dict):
+        raise forms.FormError("write 'external: true', and 'name' beside it")
+    return value
+
+
+def _always(value: bool) -> bool:
+    if not value:
+        raise forms.FormError("a network always has IPv4; leave it out")
+    return value
+
+
+class Network(Model):
+    """A network of the app, or of another one when it is external."""
+
     name: FullName = ""
-    driver: Literal["bridge", "default"] = "bridge"
+    driver: Literal["bridge", "macvlan", "ipvlan", "cni", "default"] = "bridge"
+    driver_opts: Annotated[DriverOptions, BeforeValidator(forms.empty)] = DriverOptions()
+    internal: Switch = False
+    enable_ipv4: Annotated[Switch, AfterValidator(_always)] = True
+    enable_ipv6: Switch = False
+    ipam: Annotated[Ipam, BeforeValidator(forms.empty)] = Ipam()
+    external: Annotated[Switch, BeforeValidator(_external, json_schema_input_type=bool | str)] = False
+    attachable: Switch = False
     labels: Labels = {}
 
 
@@ -255,5 +357,17 @@ MODELS: Final[dict[Shape, type[Model]]] = {
     ("services", "*", "deploy", "resources"): Resources,
     ("services", "*", "deploy", "resources", "limits"): Limits,
     ("networks", "*"): Network,
+    ("networks", "*", "driver_opts"): DriverOptions,
+    ("networks", "*", "ipam"): Ipam,
+    ("networks", "*", "ipam", "config", "*"): IpamConfig,
     ("volumes", "*"): Volume,
 }
+
+
+def shape(path: Path) -> Shape:
+    """`path` as a key of MODELS: names of services, networks and volumes, and indexes, are stars."""
+
+    def named(index: int) -> bool:
+        return index == 1 or (index == 3 and path[2] == "networks")
+
+    return tuple("*" if isinstance(part, int) or named(index) else part for index, part in enumerate(path))

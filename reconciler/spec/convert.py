@@ -5,14 +5,13 @@ Relative paths become absolute here, against the spec's folder. Mistakes go into
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar, cast
 
 from reconciler.core.document import (
     Dependency,
     NetworkDeclaration,
-    PortMapping,
     Service,
     VolumeDeclaration,
 )
@@ -23,6 +22,8 @@ from reconciler.errors import SpecError
 from reconciler.spec import compose, dotenv, units
 from reconciler.spec.files import Files
 from reconciler.spec.mounts import mounts
+from reconciler.spec.networking import Connector
+from reconciler.spec.ports import ports
 from reconciler.spec.report import Report
 from reconciler.spec.tree import Path
 
@@ -37,22 +38,10 @@ class Converter:
     files: Files
     variables: Mapping[str, str]
 
-    def services(self, model: compose.Compose) -> tuple[Service, ...]:
+    def services(self, model: compose.Compose, networks: Mapping[str, NetworkDeclaration]) -> tuple[Service, ...]:
         """All services, in the order of the file."""
-        return tuple(self._service(model, name, ("services", name)) for name in model.services)
-
-    def networks(self, model: compose.Compose) -> tuple[NetworkDeclaration, ...]:
-        """The declared networks, and the default one if it is not among them."""
-        declared = {"default": compose.Network(), **model.networks}
-        return tuple(
-            NetworkDeclaration(
-                key=key,
-                name=entry.name,
-                labels=_labels(entry.labels),
-                at=self.report.tree.key_at(("networks", key)),
-            )
-            for key, entry in declared.items()
-        )
+        connector = Connector(self.report, networks)
+        return tuple(self._service(model, name, connector) for name in model.services)
 
     def volumes(self, model: compose.Compose) -> tuple[VolumeDeclaration, ...]:
         """The declared volumes."""
@@ -67,8 +56,8 @@ class Converter:
             for key, entry in model.volumes.items()
         )
 
-    def _service(self, model: compose.Compose, name: str, path: Path) -> Service:
-        entry = model.services[name]
+    def _service(self, model: compose.Compose, name: str, connector: Connector) -> Service:
+        entry, path = model.services[name], ("services", name)
         image = ""
         with self.report.at((*path, "image")):
             image = canonical(entry.image, self.files.folder)
@@ -81,10 +70,9 @@ class Converter:
             labels=_labels(entry.labels),
             working_dir=entry.working_dir,
             user=entry.user,
-            hostname=entry.hostname,
             mounts=mounts(self.report, path, entry, model.volumes, self.files.folder),
-            ports=tuple(self._ports(entry, path)),
-            network=self._network(model, entry, path),
+            ports=tuple(ports(self.report, path, entry)),
+            networking=connector.networking(path, entry),
             depends_on=tuple(
                 Dependency(service=service, at=self.report.tree.value_at((*path, "depends_on", index)))
                 for index, service in enumerate(entry.depends_on)
@@ -126,34 +114,6 @@ class Converter:
         except SpecError as error:
             self.report.problems.extend(error.problems)
         return {}
-
-    def _ports(self, entry: compose.Service, path: Path) -> Iterator[PortMapping]:
-        for index, port in enumerate(entry.ports):
-            at = (*path, "ports", index)
-            first, last = port.target
-            published = port.published
-            if published and published[1] - published[0] != last - first:
-                self.report.add(at, "the ranges of host ports and container ports must be equally long")
-                continue
-            for offset in range(last - first + 1):
-                yield PortMapping(
-                    target=first + offset,
-                    published=published[0] + offset if published else None,
-                    protocol=port.protocol,
-                    host_ip=port.host_ip,
-                    at=self.report.tree.value_at(at),
-                )
-
-    def _network(self, model: compose.Compose, entry: compose.Service, path: Path) -> str:
-        names = list(entry.networks) or ["default"]
-        if len(names) > 1:
-            self.report.add((*path, "networks"), "more than one network for a service is not supported yet")
-        for index, name in enumerate(names):
-            if name != "default" and name not in model.networks:
-                at: Path = (*path, "networks", index)
-                at = at if at in self.report.tree.values else (*path, "networks", name)
-                self.report.add(at, f"network '{name}' is not declared; add it to the top-level 'networks'")
-        return names[0]
 
     def _resources(self, entry: compose.Service, path: Path) -> Resources:
         limits = entry.deploy.resources.limits

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from typing import Final
 
 _PORT = re.compile(
-    r"(?:(?:(?P<ip>[0-9.]+|\[[0-9a-fA-F:.]+\]):)?(?P<published>[0-9]+(?:-[0-9]+)?)?:)?"
+    r"(?:(?:(?P<ip>[0-9.]+|\[[0-9a-fA-F:.%a-z]+\]):)?(?P<published>[0-9]+(?:-[0-9]+)?)?:)?"
     r"(?P<target>[0-9]+(?:-[0-9]+)?)(?:/(?P<protocol>[a-z]+))?",
     re.ASCII,
 )
 _RANGE = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", re.ASCII)
 _PROPAGATIONS: Final = frozenset({"rprivate", "private", "rshared", "shared", "rslave", "slave"})
+PORTS: Final = "ports go from 1 to 65535, and a range from its lower to its upper end"
 _IGNORED_MODES: Final = frozenset({"rw", "cached", "delegated", "consistent"})  # as Docker does on Linux
 
 
@@ -73,10 +74,14 @@ def names(value: object) -> object:
     """A list of names to a mapping of names to nothing."""
     if not isinstance(value, list):
         return empty(value)
+    found: dict[str, None] = {}
     for index, item in enumerate(value):
         if not isinstance(item, str):
             raise FormError("it must be a name", index)
-    return dict.fromkeys(value)
+        if item in found:
+            raise FormError(f"'{item}' stands there twice", index)
+        found[item] = None
+    return found
 
 
 def port(value: object) -> object:
@@ -97,10 +102,20 @@ def span(value: object) -> tuple[int, int]:
         raise FormError("it must be a port number or a range such as 8000-8010")
     first, last = int(found[1]), int(found[2] or found[1])
     if not 1 <= first <= last <= 65535:
-        raise FormError("ports go from 1 to 65535, and a range from its lower to its upper end")
+        raise FormError(PORTS)
     if last - first > 1000:
         raise FormError("a range has at most 1000 ports")
     return first, last
+
+
+def exposed(value: object) -> object:
+    """`TARGET[/PROTOCOL]` with its protocol."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    ports, _, protocol = text.partition("/") if isinstance(text, str) else ("", "", "")
+    if protocol not in ("", "tcp", "udp"):
+        raise FormError("it must be a port or a range of ports, with /tcp or /udp")
+    first, last = span(ports)
+    return f"{first if first == last else f'{first}-{last}'}/{protocol or 'tcp'}"
 
 
 def mount(value: object) -> object:

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from reconciler.core.document import Place
 from reconciler.errors import Problem
-from reconciler.spec.compose import MODELS, Compose, Shape
+from reconciler.spec.compose import MODELS, Compose, shape
 from reconciler.spec.forms import FormError
 from reconciler.spec.report import Report, subject
 from reconciler.spec.tree import Path, Tree
@@ -95,18 +95,9 @@ def _advice(kind: str, value: object) -> str:
 
 
 def _refusal(path: Path) -> str:
-    model = MODELS[_shape(path[:-1])]
+    model = MODELS[shape(path[:-1])]
     key = str(path[-1])
     if key in model.refused:
         return model.refused[key]
-    near = get_close_matches(key, [*model.model_fields, *model.refused], 1)
+    near = get_close_matches(key, [*sorted(model.written()), *model.refused], 1)
     return "no such key" + (f"; did you mean '{near[0]}'?" if near else "")
-
-
-def _shape(path: Path) -> Shape:
-    """`path` as a key of MODELS: names of services, networks and volumes, and indexes, are stars."""
-
-    def named(index: int) -> bool:
-        return index == 1 or (index == 3 and path[2] == "networks")
-
-    return tuple("*" if isinstance(part, int) or named(index) else part for index, part in enumerate(path))

@@ -12,9 +12,11 @@ from reconciler.core.document import Document
 from reconciler.errors import Problem, SpecError
 from reconciler.spec import dotenv, toml, yaml
 from reconciler.spec.convert import Converter
+from reconciler.spec.extensions import doubtful
 from reconciler.spec.files import Files
 from reconciler.spec.fill import fill
 from reconciler.spec.judge import judge
+from reconciler.spec.networks import networks
 from reconciler.spec.report import Report
 from reconciler.spec.tree import Tree, decode
 
@@ -36,15 +38,16 @@ def parse(name: str, text: bytes, read: Callable[[str], bytes], folder: str = "/
     report.close()
     assert model, "a model that cannot be used left a problem in the report"
     converter = Converter(report, files, variables)
+    declared = networks(report, model, folder)
     document = Document(
         path=name,
         name=model.name,
         at=filled.value_at(("name",)),
-        services=converter.services(model),
-        networks=converter.networks(model),
+        services=converter.services(model, declared),
+        networks=tuple(declared.values()),
         volumes=converter.volumes(model),
         files=tuple(files.asked),
-        warnings=warnings,
+        warnings=(*warnings, *doubtful(name, filled)),
     )
     report.close()
     return document

@@ -44,14 +44,8 @@ SERVICE: Final[Reasons] = {
     "develop": "this is no development environment; remove it",
     "device_cgroup_rules": _LATER,
     "devices": _LATER,
-    "dns": _LATER,
-    "dns_opt": _LATER,
-    "dns_search": _LATER,
-    "domainname": "not supported yet; use 'hostname'",
-    "expose": "not needed; services of one network reach all ports of each other",
     "extends": "not supported yet; use a YAML anchor and '<<'",
     "external_links": "not supported yet; services of one app share a network",
-    "extra_hosts": _LATER,
     "gpus": _LATER,
     "group_add": _LATER,
     "healthcheck": "not supported yet; a service counts as ready when it runs",
@@ -60,12 +54,10 @@ SERVICE: Final[Reasons] = {
     "label_file": "not supported yet; use 'labels'",
     "links": "not needed; services of one app share a network",
     "logging": "not supported yet; output is kept in files, 10 MiB times 5",
-    "mac_address": _LATER,
     "mem_reservation": "not supported yet; limit memory with 'mem_limit'",
     "mem_swappiness": _LATER,
     "memswap_limit": "not supported yet; limit memory with 'mem_limit'",
     "models": _LATER,
-    "network_mode": "not supported yet; every service joins one network of its app",
     "oom_kill_disable": _LATER,
     "oom_score_adj": _LATER,
     "pid": _NAMESPACE,
@@ -82,7 +74,6 @@ SERVICE: Final[Reasons] = {
     "shm_size": _LATER,
     "stdin_open": "nothing here attaches to a container; remove it",
     "storage_opt": _LATER,
-    "sysctls": _LATER,
     "tty": "nothing here attaches to a container; remove it",
     "ulimits": _LATER,
     "use_api_socket": "there is no API that changes the host",
@@ -91,13 +82,10 @@ SERVICE: Final[Reasons] = {
     "volumes_from": "not supported yet; name the volume in both services",
 }
 
-ATTACHMENT: Final[Reasons] = dict.fromkeys(
-    (
-        "aliases", "driver_opts", "gw_priority", "interface_name", "ipv4_address", "ipv6_address", "link_local_ips",
-        "mac_address", "priority",
-    ),
-    _LATER,
-)  # fmt: skip
+ATTACHMENT: Final[Reasons] = {
+    "driver_opts": "not supported yet; write 'interface_name' here, or 'sysctls' at the service",
+    "link_local_ips": "not supported yet; a link has the link-local address that the kernel gives it",
+}
 
 DEPLOY: Final[Reasons] = {
     "endpoint_mode": _LATER,
@@ -123,7 +111,21 @@ VOLUME_MOUNT: Final[Reasons] = {
     "subpath": _LATER,
 }
 
-NETWORK: Final[Reasons] = dict.fromkeys(
-    ("attachable", "driver_opts", "enable_ipv4", "enable_ipv6", "external", "internal", "ipam"), _LATER
-)
+IPAM: Final[Reasons] = {"options": "not supported yet; addresses are chosen by 'config' alone"}
+
+_ALWAYS: Final = "it cannot be chosen; what goes out has an address of the host, as is Docker's default"
+DRIVER_OPTIONS: Final[Reasons] = {
+    "com.docker.network.bridge.default_bridge": "there is no bridge for all apps",
+    "com.docker.network.bridge.enable_icc": "containers of one network reach each other; use two networks",
+    "com.docker.network.bridge.enable_ip_masquerade": _ALWAYS,
+    "com.docker.network.bridge.gateway_mode_ipv4": _ALWAYS,
+    "com.docker.network.bridge.gateway_mode_ipv6": _ALWAYS,
+    "com.docker.network.bridge.host_binding_ipv4": "write the address at each of 'ports'",
+    "com.docker.network.bridge.inhibit_ipv4": "a bridge always has the gateway's address",
+    "com.docker.network.bridge.trusted_host_interfaces": _ALWAYS,
+    "com.docker.network.container_iface_prefix": "write 'interface_name' where the service names this network",
+    "com.docker.network.host_ipv4": _ALWAYS,
+    "com.docker.network.host_ipv6": _ALWAYS,
+    "ipvlan_flag": "not supported yet; interfaces of one parent reach each other, as without it",
+}
 VOLUME: Final[Reasons] = {"driver_opts": "not supported yet; use a bind mount for a place of your choice"}

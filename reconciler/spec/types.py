@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import signal
 from difflib import get_close_matches
-from ipaddress import ip_address
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Strict
@@ -50,6 +49,13 @@ def _whole(value: object) -> object:
 def _count(value: int) -> int:
     if not 0 <= value <= 1000:
         raise FormError("it must be between 0 and 1000")
+    return value
+
+
+def _mtu(value: int) -> int:
+    """Every link must carry 1280 bytes for IPv6 (RFC 8200, section 5), and 68 for IPv4 (RFC 791)."""
+    if value and not 68 <= value <= 65535:
+        raise FormError("it must be between 68 and 65535, and at least 1280 for IPv6")
     return value
 
 
@@ -155,16 +161,6 @@ def _pull_policy(value: object) -> object:
     return value
 
 
-def _address(value: str) -> str:
-    try:
-        address = ip_address(value)
-    except ValueError:
-        raise FormError(f"'{value}' is no IP address") from None
-    if address.version == 6:
-        raise FormError(f"'{value}' is an IPv6 address; IPv6 is not supported yet")
-    return "" if address.is_unspecified else str(address)
-
-
 def _absolute(value: str) -> str:
     if not value.startswith("/"):
         raise FormError(f"'{value}' must be an absolute path")
@@ -204,6 +200,7 @@ FullName = Annotated[str, _name("[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", "use letters
 Variable = Annotated[str, _name(r"[^=\0]+", "a variable's name has no '='")]
 Switch = Annotated[bool, Strict(), _before(_switch, bool | str)]
 Whole = Annotated[int, Strict(), _before(_whole, int | str)]
+Mtu = Annotated[Whole, AfterValidator(_mtu)]
 Processors = Annotated[float, AfterValidator(_processors), _before(_decimal, float | str)]
 Size = Annotated[int, _before(_bytes, int | str)]
 Memory = Annotated[int, AfterValidator(_memory), _before(_bytes, int | str)]
@@ -216,7 +213,6 @@ User = Annotated[str, AfterValidator(_user)]
 RestartPolicy = Annotated[str, _before(_restart, str)]
 Platform = Annotated[str, AfterValidator(_platform)]
 PullPolicy = Annotated[str, _before(_pull_policy, str)]
-Address = Annotated[str, AfterValidator(_address)]
 AbsolutePath = Annotated[Text, AfterValidator(_absolute)]
 Command = Annotated[tuple[Text, ...] | None, _before(forms.words, str | list[str] | None)]
 Loose = Annotated[Text, _before(forms.text, str | int | float | bool)]

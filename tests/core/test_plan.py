@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.core.addresses import bridge_name
+from reconciler.core.dns import fingerprint, records
+from reconciler.core.frontends import serving
 from reconciler.core.model import (
     Container,
     Created,
@@ -20,9 +22,9 @@ from reconciler.core.model import (
     digest,
     revision,
 )
-from reconciler.core.networking import Endpoint, Network, Port, SeenNetwork
+from reconciler.core.networking import Endpoint, Network, Pairs, Port, Resolver, SeenNetwork
 from reconciler.core.plan import plan
-from reconciler.core.ruleset import Published, render
+from reconciler.core.ruleset import Bridge, Published, Rules, render
 from reconciler.core.scene import Policy
 from reconciler.core.steps import ApplyRuleset, CreateContainer, Plan, Task
 from tests.core.worlds import DB, WEB, container, desired, endpoint
@@ -32,6 +34,13 @@ POLICY = Policy(address_pool="10.0.0.0/16", network_prefix=24)
 NOW = 5000.0
 BRIDGE = bridge_name("reconciler", "shop_default")
 NETWORK = SeenNetwork(name="shop_default", app="shop", spec="shop.yaml", bridge=BRIDGE, subnet="10.0.7.1/24")
+OF_NETWORK = Bridge(bridge=BRIDGE, subnet=NETWORK.subnet)
+RESOLVER = fingerprint(
+    Resolver(
+        name="shop_default", bridge=BRIDGE, addresses=("10.0.7.1",), networks=("shop_default",),
+        local=("shop_default", "7.0.10.in-addr.arpa"),
+    )
+)  # fmt: skip
 WEB_CONTAINER = container()
 RUNNING = Running(pid=7, since=4000.0)
 
@@ -57,6 +66,12 @@ def seen(
     return SeenContainer(**(values | changes))  # type: ignore[arg-type]
 
 
+def names_of(*containers: SeenContainer) -> Pairs:
+    serve = serving(containers, frozenset())
+    there = [entry for entry in containers if entry.id in serve or isinstance(entry.state, Running)]
+    return records(there, serve).get("shop_default", ())
+
+
 def host(*containers: SeenContainer, **changes: object) -> Observed:
     """A host that has what one running `shop` needs, with its ruleset in force."""
     published = tuple(
@@ -71,7 +86,10 @@ def host(*containers: SeenContainer, **changes: object) -> Observed:
         "images": {WEB: image(WEB)},
         "networks": {"shop_default": NETWORK},
         "containers": {entry.id: entry for entry in containers},
-        "ruleset": digest(render("reconciler", ((BRIDGE, NETWORK.subnet),), published)),
+        "ruleset": digest(render("reconciler", Rules(networks=(OF_NETWORK,), published=published))),
+        "guarded": ("10.0.7.0/24",),
+        "resolvers": {"shop_default": RESOLVER},
+        "names": {"shop_default": names_of(*containers)},
     }
     return Observed(**(values | changes))  # type: ignore[arg-type]
 
@@ -95,6 +113,7 @@ def test_an_empty_host_gets_its_image_network_and_volume_first() -> None:
     assert printed(wanted, Observed()) == [
         f"image:{WEB}: pull image {WEB} (wanted by shop/web)",
         f"network:shop_default: create network shop_default (10.0.155.1/24 on {BRIDGE}) (missing)",
+        "guard: guard routes (10.0.155.0/24) (changed)",
         "volume:shop_data: create volume shop_data (missing)",
         f"container:shop-web-1: waits for image {WEB}",
     ]
@@ -194,9 +213,12 @@ def test_and_not_longer() -> None:
 
 def test_the_network_goes_when_nothing_uses_it_and_the_table_when_no_network_is_left() -> None:
     assert printed(Desired(), host()) == [
-        f"network:shop_default: remove network shop_default ({BRIDGE}) (not in any spec)"
+        f"network:shop_default: remove network shop_default ({BRIDGE}) (not in any spec)",
+        "resolver:shop_default: stop serving names of shop_default (nothing asks it)",
     ]
-    assert printed(Desired(), host(networks={})) == ["firewall: remove ruleset (no networks)"]
+    assert printed(Desired(), host(networks={}, guarded=(), resolvers={}, names={})) == [
+        "firewall: remove ruleset (no networks)"
+    ]
 
 
 def test_a_killed_container_restarts_at_once() -> None:
@@ -259,7 +281,7 @@ def test_after_a_reboot_the_network_comes_back_where_its_containers_are() -> Non
 def test_a_bridge_without_its_address_is_completed_before_anything_joins_it() -> None:
     bare = {"shop_default": replace(NETWORK, subnet="")}
     found = made(desired(WEB_CONTAINER), host(networks=bare))
-    assert [task.key for task in found.tasks if task.key != "firewall"] == ["network:shop_default"]
+    assert [task.key for task in found.tasks][0] == "network:shop_default"
     assert str(found.waits[0]) == "container:shop-web-1: waits for network shop_default"
     dead = seen(Dead(), mounted=False, disconnected="its link is gone")
     assert "waits for network shop_default" in str(made(desired(WEB_CONTAINER), host(dead, networks=bare)))
@@ -316,7 +338,7 @@ def test_an_unreadable_directory_removes_nothing() -> None:
 
 def test_a_lost_table_is_put_back() -> None:
     assert printed(desired(WEB_CONTAINER), host(seen(), ruleset="")) == [
-        "firewall: apply ruleset (networks: 1, published ports: 0) (missing, or changed by somebody else)"
+        "firewall: apply ruleset (networks: 1, published ports: 0) (drifted: missing, or changed by somebody else)"
     ]
 
 
@@ -329,7 +351,7 @@ def test_replicas_share_a_published_port() -> None:
     ]
     (task,) = made(desired(*pair), host(*containers, ruleset="")).tasks
     published = Published(protocol="tcp", host_ip="", port=8080, targets=(("10.0.7.2", 80), ("10.0.7.3", 80)))
-    assert task.steps[0].text == render("reconciler", ((BRIDGE, NETWORK.subnet),), (published,))  # type: ignore[union-attr]
+    assert task.steps[0].text == render("reconciler", Rules(networks=(OF_NETWORK,), published=(published,)))  # type: ignore[union-attr]
 
 
 def test_a_port_leads_to_the_replica_that_is_about_to_run_while_none_does() -> None:
@@ -394,7 +416,7 @@ def test_who_shares_a_network_is_left_alone_while_its_owner_is_being_replaced() 
 
 def test_a_network_that_no_spec_declares_is_waited_for() -> None:
     wanted = Desired(containers={WEB_CONTAINER.name: WEB_CONTAINER})
-    assert printed(wanted, host(networks={}, ruleset="")) == [
+    assert printed(wanted, host(networks={}, ruleset="", guarded=(), resolvers={}, names={})) == [
         "container:shop-web-1: waits for network shop_default, which no spec declares"
     ]
 

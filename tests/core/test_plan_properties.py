@@ -62,6 +62,13 @@ def check(host: FakeHost, desired: Desired, end: Plan) -> None:
     for name, wanted in desired.containers.items():
         lender = running[wanted.shares].id if wanted.shares else ""
         assert running[name].shares == lender, f"{name} is not where {wanted.shares} is"
+    for name in running:
+        seen = running[name]
+        if isinstance(seen.state, Running):
+            for address in seen.nameservers:
+                assert any(address in resolver.addresses for resolver in host.resolvers.values())
+            for place in seen.endpoints:
+                assert dict(host.names[place.network.name])[seen.id].startswith(place.address)
     assert all(not seen.leftovers for seen in host.containers.values())
     addresses = [(end.network.name, end.ipv4) for seen in host.containers.values() for end in seen.endpoints]
     assert len(addresses) == len(set(addresses))

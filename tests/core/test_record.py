@@ -42,6 +42,8 @@ records = st.builds(
     endpoints=st.lists(endpoints, max_size=2).map(tuple),
     host_network=st.booleans(),
     shares=text,
+    nameservers=st.lists(text, max_size=2).map(tuple),
+    dns=st.lists(text, max_size=2).map(tuple),
     egress=st.none() | st.lists(destinations, max_size=2).map(tuple),
     stop_signal=text,
     stop_grace_period=st.floats(0, 1e6),

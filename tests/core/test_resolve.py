@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.document import (
+    AUTOMATIC,
+    Connection,
     Dependency,
     Document,
     NetworkDeclaration,
+    Networking,
     Place,
     PortMapping,
     Service,
@@ -19,10 +22,9 @@ from reconciler.core.document import (
 )
 from reconciler.core.expand import app_name, expand
 from reconciler.core.model import BindMount, Dead, Desired, Observed, SeenContainer, VolumeMount
-from reconciler.core.networking import Port
+from reconciler.core.networking import Attachment, Network, Port
 from reconciler.core.resolve import CERTAIN_AFTER, missing, resolve
 from reconciler.errors import Problem, SpecError
-from tests.core.worlds import attached
 
 NOBODY: frozenset[str] = frozenset()
 TAKEN = "has it; set another 'name', or rename the file"
@@ -40,7 +42,19 @@ def spec(path: str, *services: Service, name: str = "") -> Document:
 
 
 def published(number: int | None, host_ip: str = "", line: int = 5) -> PortMapping:
-    return PortMapping(target=80, published=number, host_ip=host_ip, at=Place(line, 9))
+    ports = (number, number) if number else AUTOMATIC
+    return PortMapping(target=80, published=ports, host_ip=host_ip, at=Place(line, 9))
+
+
+def joined(*keys: str, **fields: object) -> Networking:
+    """The networks of these keys; `fields` are those of each attachment."""
+    attachments = (replace(Attachment(network=key), **fields) for key in keys)  # type: ignore[arg-type] # of Attachment
+    return Networking(connections=tuple(Connection(attachment=each, at=Place(6, 7)) for each in attachments))
+
+
+def declared(key: str, name: str = "", external: bool = False, **fields: object) -> NetworkDeclaration:
+    network = replace(Network(name=name, app="", spec=""), **fields)  # type: ignore[arg-type] # of Network
+    return NetworkDeclaration(key=key, network=network, external=external, at=Place(9, 3))
 
 
 def resolved(*documents: Document, established: frozenset[str] = NOBODY) -> Desired:
@@ -70,7 +84,7 @@ def test_replicas_networks_and_volumes_get_full_names() -> None:
             replace(
                 service(),
                 replicas=2,
-                network="front",
+                networking=joined("front"),
                 mounts=(
                     VolumeMount(volume="theirs", target="/z"),
                     VolumeMount(volume="data", target="/d"),
@@ -80,7 +94,7 @@ def test_replicas_networks_and_volumes_get_full_names() -> None:
             ),
             replace(service("db"), replicas=0),
         ),
-        networks=(NetworkDeclaration(key="default"), NetworkDeclaration(key="front", labels=(("a", "b"),))),
+        networks=(NetworkDeclaration(key="default"), declared("front", labels=(("a", "b"),))),
         volumes=(
             VolumeDeclaration(key="data"),
             VolumeDeclaration(key="theirs", external=True),
@@ -91,7 +105,7 @@ def test_replicas_networks_and_volumes_get_full_names() -> None:
     assert list(desired.containers) == ["web-web-1", "web-web-2"]
     container = desired.containers["web-web-2"]
     assert (container.app, container.service, container.replica, container.spec) == ("web", "web", 2, "web.yaml")
-    assert [entry.network for entry in container.networks] == ["web_front"]
+    assert container.networks == (Attachment(network="web_front"),)
     assert [mount.target for mount in container.mounts] == ["/d", "/d/e", "/z"]
     assert container.mounts[0] == VolumeMount(volume="web_data", target="/d")
     assert container.mounts[2] == VolumeMount(volume="theirs", target="/z")
@@ -104,12 +118,12 @@ def test_explicit_names_are_kept() -> None:
     document = Document(
         path="web.yaml",
         services=(replace(service(), mounts=(VolumeMount(volume="data", target="/d"),)),),
-        networks=(NetworkDeclaration(key="default", name="public"),),
+        networks=(declared("default", "public"),),
         volumes=(VolumeDeclaration(key="data", name="store"),),
     )
     desired = resolved(document)
     assert (list(desired.networks), list(desired.volumes)) == (["public"], ["store"])
-    assert desired.containers["web-web-1"].networks == attached("public")
+    assert desired.containers["web-web-1"].networks == (Attachment(network="public"),)
 
 
 def test_a_broken_spec_holds_its_path_and_its_app_and_nobody_else() -> None:
@@ -263,9 +277,9 @@ NAMES = st.sampled_from(["a", "b", "a-b", "B", ""])
 MAPPINGS = st.builds(
     PortMapping,
     target=st.integers(1, 3),
-    published=st.none() | st.integers(79, 81),
+    published=st.sampled_from([AUTOMATIC, (79, 79), (80, 80), (81, 81), (79, 80), (80, 82)]),
     protocol=st.sampled_from(["tcp", "udp"]),
-    host_ip=st.sampled_from(["", "127.0.0.1"]),
+    host_ip=st.sampled_from(["", "127.0.0.1", "0.0.0.0", "::", "::2"]),
 )
 SERVICES = st.builds(
     Service,
@@ -286,7 +300,7 @@ def all_specs(draw: st.DrawFn) -> dict[str, Document | SpecError]:
             path=path,
             name=draw(NAMES),
             services=tuple(services),
-            networks=(NetworkDeclaration(key="default", name=draw(st.sampled_from(["", "net"]))),),
+            networks=(declared("default", draw(st.sampled_from(["", "net"])), draw(st.booleans())),),
         )
         specs[path] = good if draw(st.integers(0, 3)) else BROKEN
     return specs
@@ -312,9 +326,8 @@ def test_never_raises_and_every_spec_is_either_desired_or_held(
         for port in container.ports
     }
     assert len({(port.protocol, port.published, port.host_ip) for *_, port in taken}) == len(taken)
-    assert {entry.network for container in desired.containers.values() for entry in container.networks} == set(
-        desired.networks
-    )
+    used = {attachment.network for container in desired.containers.values() for attachment in container.networks}
+    assert set(desired.networks) <= used <= {*desired.networks, "net", "default"}
 
 
 SEEN = SeenContainer(

@@ -22,8 +22,7 @@ from reconciler.core.model import (
     container_id,
     revision,
 )
-from reconciler.core.networking import Port
-from tests.core.worlds import attached
+from reconciler.core.networking import Attachment, Destination, Port
 
 IMAGE = "sha256:" + "5a" * 32
 
@@ -34,7 +33,7 @@ PLAIN = Container(
     replica=1,
     spec="web.yaml",
     image="docker.io/library/nginx:1.27",
-    networks=attached("web_default"),
+    networks=(Attachment(network="web_default"),),
 )
 CONTAINERS = {
     "plain": PLAIN,
@@ -64,6 +63,20 @@ CONTAINERS = {
         PLAIN,
         ports=(Port(target=80, published=8080), Port(target=53, published=53, protocol="udp", host_ip="127.0.0.1")),
     ),
+    "networks": replace(
+        PLAIN,
+        networks=(
+            Attachment(network="web_front", aliases=("www",), ipv4_address="10.5.0.9", declared="5a" * 32),
+            Attachment(network="web_back", ipv6_address="fd00::9", mac_address="02:42:ac:11:00:02", gw_priority=1),
+        ),
+        dns=("1.1.1.1",),
+        extra_hosts=(("a", "host-gateway"),),
+        sysctls=(("net.core.somaxconn", "1024"),),
+        egress=(Destination(host="10.0.0.0/8", ports=(443, 443), protocol="tcp"), Destination(host="api.example")),
+        ports=(Port(target=80, published=80, allow=()), Port(target=81, published=81, allow=("10.0.0.0/8",))),
+    ),
+    "host": replace(PLAIN, networks=(), host_network=True),
+    "shared": replace(PLAIN, networks=(), shares="web-vpn-1"),
     "limits": replace(PLAIN, resources=Resources(memory=64 << 20, cpus=0.5, pids=32), labels=(("team", "web"),)),
 }
 FROZEN = {
@@ -73,6 +86,9 @@ FROZEN = {
     "mounts": "a3bc8b09a39f10d73450924be59bb4586ef8603211fa553cb6c0a318078fd727",
     "rights": "0e4429323b59affc925bab9715e61aefd85a249b57caf38214ad8d81f6784a23",
     "ports": "2336e0d841e51a9cffab30e4bf5217bdf27b36d59ecae329528a93ae4b956e4f",
+    "networks": "5793db357374de8b773f852f4a68b6105fd9c6a68dab6931d640f3777e3956c3",
+    "host": "4993dc2884c1e03f667a181d85710327305e35cc7f78fe281ddee92582d30145",
+    "shared": "1bde2a6bfe6bed20a181f104b0036fbef40dffd004c158ab7841a323524d9c79",
     "limits": "e6136d87555767fc7a8c5d5d7357a1e93ed7a716c0bc553099ffd122ba27e53d",
 }
 
@@ -127,3 +143,23 @@ def test_an_instance_is_new_at_every_moment_and_the_same_for_one() -> None:
     assert container_id(PLAIN, IMAGE, 1.5) == container_id(PLAIN, IMAGE, 1.5)
     assert container_id(PLAIN, IMAGE, 1.5) != container_id(PLAIN, IMAGE, 1.6)
     assert len(container_id(PLAIN, IMAGE, 1.5)) == 64
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(PLAIN, networks=()),
+        replace(PLAIN, networks=(), host_network=True),
+        replace(PLAIN, networks=(Attachment(network="web_default", declared="5a"),)),
+        replace(PLAIN, egress=()),
+        replace(PLAIN, domainname="example"),
+    ],
+)
+def test_another_network_is_another_container(changed: Container) -> None:
+    assert revision(changed, IMAGE) != FROZEN["plain"]
+
+
+def test_nobody_and_everybody_nowhere_and_everywhere_differ() -> None:
+    ports = [replace(PLAIN, ports=(Port(target=80, published=80, allow=allow),)) for allow in (None, ())]
+    assert len({revision(container, IMAGE) for container in ports}) == 2
+    assert len({revision(replace(PLAIN, egress=egress), IMAGE) for egress in (None, ())}) == 2

@@ -28,7 +28,7 @@ def test_first_line(kind: str, case: str) -> None:
 
 
 def test_corpus_is_large() -> None:
-    assert len(CASES) >= 150
+    assert len(CASES) >= 330
     assert len({text for _, text in CASES}) == len(CASES)
 
 

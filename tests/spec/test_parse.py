@@ -52,22 +52,25 @@ def test_files_that_were_asked_for_are_known_even_when_missing() -> None:
     [
         ('"80"', [PortMapping(target=80)]),
         ("80", [PortMapping(target=80)]),
-        ('"8080:80"', [PortMapping(target=80, published=8080)]),
-        ('"22:22"', [PortMapping(target=22, published=22)]),
-        ("22:22", [PortMapping(target=22, published=22)]),
-        ('"53:53/udp"', [PortMapping(target=53, published=53, protocol="udp")]),
-        ('"127.0.0.1:8080:80"', [PortMapping(target=80, published=8080, host_ip="127.0.0.1")]),
+        ('"8080:80"', [PortMapping(target=80, published=(8080, 8080))]),
+        ('"22:22"', [PortMapping(target=22, published=(22, 22))]),
+        ("22:22", [PortMapping(target=22, published=(22, 22))]),
+        ('"53:53/udp"', [PortMapping(target=53, published=(53, 53), protocol="udp")]),
+        ('"127.0.0.1:8080:80"', [PortMapping(target=80, published=(8080, 8080), host_ip="127.0.0.1")]),
         ('"127.0.0.1::80"', [PortMapping(target=80, host_ip="127.0.0.1")]),
-        ('"0.0.0.0:8080:80"', [PortMapping(target=80, published=8080)]),
-        ('"8000-8001:80-81"', [PortMapping(target=80, published=8000), PortMapping(target=81, published=8001)]),
+        ('"0.0.0.0:8080:80"', [PortMapping(target=80, published=(8080, 8080), host_ip="0.0.0.0")]),
+        (
+            '"8000-8001:80-81"',
+            [PortMapping(target=80, published=(8000, 8000)), PortMapping(target=81, published=(8001, 8001))],
+        ),
         ('"80-81"', [PortMapping(target=80), PortMapping(target=81)]),
-        ("{target: 80, published: 8080}", [PortMapping(target=80, published=8080)]),
-        ('{target: 80, published: "8080", mode: host, name: web}', [PortMapping(target=80, published=8080)]),
+        ("{target: 80, published: 8080}", [PortMapping(target=80, published=(8080, 8080))]),
+        ('{target: 80, published: "8080", mode: host, name: web}', [PortMapping(target=80, published=(8080, 8080))]),
         (
             "{target: 80, protocol: udp, host_ip: 1.2.3.4, app_protocol: http, x-a: 1}",
             [PortMapping(target=80, protocol="udp", host_ip="1.2.3.4")],
         ),
-        ('"${P}80:80"', [PortMapping(target=80, published=880)]),
+        ('"${P}80:80"', [PortMapping(target=80, published=(880, 880))]),
     ],
 )
 def test_ports(text: str, ports: list[PortMapping]) -> None:
@@ -161,7 +164,6 @@ def test_limits(text: str, resources: Resources) -> None:
     [
         ("user: '1000:1000'", "user", "1000:1000"),
         ("working_dir: /srv", "working_dir", "/srv"),
-        ("hostname: a.example", "hostname", "a.example"),
         ("stop_signal: SIGQUIT", "stop_signal", "SIGQUIT"),
         ("stop_signal: quit", "stop_signal", "SIGQUIT"),
         ("stop_signal: 3", "stop_signal", "SIGQUIT"),
@@ -177,9 +179,7 @@ def test_limits(text: str, resources: Resources) -> None:
         ("deploy: {replicas: 3}", "replicas", 3),
         ("deploy: {replicas: ${N}}", "replicas", 2),
         ("deploy: ", "replicas", 1),
-        ("networks: [default]", "network", "default"),
-        ("networks: {default: }", "network", "default"),
-        ("x-anything: [1]", "network", "default"),
+        ("x-anything: [1]", "replicas", 1),
     ],
 )
 def test_single_values(text: str, name: str, value: object) -> None:
@@ -195,10 +195,10 @@ def test_networks_volumes_and_dependencies() -> None:
         "volumes:\n  data:\n  theirs: {external: true, name: shared}\n"
     )
     assert found.name == "shop"
-    assert found.services[0].network == "front"
+    assert [each.attachment.network for each in found.services[0].networking.connections] == ["front"]
     assert [(entry.service, entry.at) for entry in found.services[0].depends_on] == [("db", (5, 55))]
     assert found.services[1].image == "oci:/srv/images/db:1"
-    assert [(entry.key, entry.name, entry.labels) for entry in found.networks] == [
+    assert [(entry.key, entry.network.name, entry.network.labels) for entry in found.networks] == [
         ("default", "", ()),
         ("front", "public", (("a", "b"),)),
     ]
@@ -224,7 +224,7 @@ def test_byte_order_mark_and_carriage_returns_are_accepted() -> None:
 
 def test_unset_variables_are_empty_and_warned_about() -> None:
     found = document(HEAD + "hostname: a${NOT}\n")
-    assert found.services[0].hostname == "a"
+    assert found.services[0].networking.hostname == "a"
     assert [str(warning) for warning in found.warnings] == [
         "app.yaml:4:15: variable 'NOT' is not set in .env; it is taken as empty"
     ]
@@ -232,7 +232,7 @@ def test_unset_variables_are_empty_and_warned_about() -> None:
 
 def test_the_environment_of_the_process_takes_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRANGER", "x")
-    assert service("hostname: a$STRANGER").hostname == "a"
+    assert service("hostname: a$STRANGER").networking.hostname == "a"
 
 
 def test_keys_are_not_interpolated() -> None:

@@ -7,11 +7,14 @@ by `store`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
+from reconciler.core.progress import LayerProgress, Pace, Progress
 from reconciler.errors import HostError
 from reconciler.host.images.disk import Disk, discard
 from reconciler.host.images.documents import Descriptor
@@ -19,7 +22,7 @@ from reconciler.host.images.inherit import Attributes, attributes, give, layer_n
 from reconciler.host.images.overlay import Limits
 from reconciler.host.images.resolve import Resolved, Source
 from reconciler.host.images.unpacker import Unpacked, Unpacker
-from reconciler.ports import Progress, Report
+from reconciler.ports import Report
 
 AT_ONCE = 2  # one process each
 
@@ -72,29 +75,47 @@ class Gate:
 
 
 class Counter:
-    """Bytes of a pull so far, told to whoever asked for reports."""
+    """Bytes of a pull so far, layer by layer, told to whoever asked for reports."""
 
-    def __init__(self, reference: str, total: int, report: Report) -> None:
+    def __init__(self, reference: str, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
         self.stopped = False
-        self._reference = reference
-        self._total = total
+        self.reference = reference
         self._report = report
+        self._clock = clock
         self._lock = threading.Lock()
-        self._done = 0
-        self._note = ""
+        self._layers: dict[str, tuple[int, int, Pace]] = {}  # digest -> done, size
+        self._pace = Pace(clock())
 
-    def advance(self, count: int) -> None:
-        """`count` more bytes have come."""
-        if self.stopped:
-            raise HostError(f"cannot pull {self._reference}: another layer failed")
+    def expect(self, layer: Descriptor) -> None:
+        """`layer` will come, from its first byte; also when some of it came from a mirror that failed."""
         with self._lock:
-            self._done += count
-            self._report(Progress(self._reference, min(self._done, self._total), self._total, self._note))
+            self._layers[layer.digest] = 0, layer.size, Pace(self._clock())
 
-    def note(self, text: str) -> None:
-        """What is happening now."""
-        self._note = text
-        self.advance(0)
+    def advance(self, digest: str, count: int) -> None:
+        """`count` more bytes of a layer have come."""
+        if self.stopped:
+            raise HostError(f"cannot pull {self.reference}: another layer failed")
+        with self._lock:
+            done, size, pace = self._layers[digest]
+            done = min(done + count, size)
+            self._layers[digest] = done, size, pace.after(self._clock(), done)
+            self._tell(over=False)
+
+    def end(self) -> None:
+        """Nothing more will come; said only of what was begun."""
+        with self._lock:
+            if self._layers:
+                self._tell(over=True)
+
+    def _tell(self, *, over: bool) -> None:
+        now = self._clock()
+        layers = tuple(
+            LayerProgress(digest, done, size, pace.rate) for digest, (done, size, pace) in self._layers.items()
+        )
+        done = sum(layer.done for layer in layers)
+        self._pace = self._pace.after(now, done)
+        total = sum(layer.size for layer in layers)
+        self._report(Progress(self.reference, done, total, self._pace.rate, layers, over, now))
 
 
 class Layers:
@@ -108,32 +129,35 @@ class Layers:
     def complete(self, sources: Sequence[Source], image: Resolved, reference: str, report: Report) -> list[str]:
         """Make every layer of `image` whole; their names in the store, lowest first."""
         missing = {diff for _, diff in image.layers if not self._disk.layer_names(diff)}
-        with self._locks.hold(missing):
-            return _Fetch(self._disk, self._limits, sources, reference).run(image, report)
+        counter = Counter(reference, report)
+        try:
+            with self._locks.hold(missing):
+                return _Fetch(self._disk, self._limits, sources, counter).run(image)
+        finally:
+            counter.end()
 
 
 class _Fetch:
     """One run over the layers of an image, with the locks held."""
 
-    def __init__(self, disk: Disk, limits: Limits, sources: Sequence[Source], reference: str) -> None:
+    def __init__(self, disk: Disk, limits: Limits, sources: Sequence[Source], counter: Counter) -> None:
         self._disk = disk
         self._limits = limits
         self._sources = sources
-        self._reference = reference
-        self._unpacker = Unpacker(reference, limits)
+        self._counter = counter
+        self._reference = counter.reference
+        self._unpacker = Unpacker(counter.reference, limits)
         self._folders: list[Path] = []
 
-    def run(self, image: Resolved, report: Report) -> list[str]:
+    def run(self, image: Resolved) -> list[str]:
         blobs = {diff: blob for blob, diff in image.layers}
         missing = [diff for diff in blobs if not self._disk.layer_names(diff)]
-        self._counter = Counter(self._reference, sum(blobs[diff].size for diff in missing), report)
         if not missing:
             return self._commit_all(image, {})
         with self._unpacker, self._disk.writing_back(), ThreadPoolExecutor(AT_ONCE, "layer") as pool:
-            coming = {
-                diff: pool.submit(self._extract, blobs[diff], diff, f"layer {number}/{len(missing)}")
-                for number, diff in enumerate(missing, 1)
-            }
+            for diff in missing:
+                self._counter.expect(blobs[diff])
+            coming = {diff: pool.submit(self._extract, blobs[diff], diff) for diff in missing}
             try:
                 return self._commit_all(image, coming)
             finally:
@@ -142,8 +166,7 @@ class _Fetch:
                 for folder in self._folders:
                     discard(folder)
 
-    def _extract(self, blob: Descriptor, diff: str, note: str) -> Extracted:
-        self._counter.note(note)
+    def _extract(self, blob: Descriptor, diff: str) -> Extracted:
         for source in self._sources[:-1]:
             with suppress(HostError):  # a mirror that has it not, or not as it should be
                 return self._extract_from(source, blob, diff)
@@ -152,9 +175,9 @@ class _Fetch:
     def _extract_from(self, source: Source, blob: Descriptor, diff: str) -> Extracted:
         folder = self._disk.new_layer()
         self._folders.append(folder)
-        found = self._unpacker.unpack(
-            blob, folder / "diff", lambda sink: source.send(blob, sink, self._counter.advance)
-        )
+        self._counter.expect(blob)
+        advance = partial(self._counter.advance, blob.digest)
+        found = self._unpacker.unpack(blob, folder / "diff", lambda sink: source.send(blob, sink, advance))
         if found.diff != diff:
             raise HostError(
                 f"cannot unpack layer {blob.digest[:19]} of {self._reference}: "
@@ -200,7 +223,7 @@ class _Fetch:
     def _again(self, blob: Descriptor, diff: str) -> Extracted:
         """A layer that is here, but took its folders' owners from other layers than those of this image."""
         with Unpacker(self._reference, self._limits) as self._unpacker:
-            return self._extract(blob, diff, "layer over other ones")
+            return self._extract(blob, diff)
 
 
 def _taken(implied: object, below: list[Path]) -> list[tuple[bytes, Attributes]]:

@@ -26,8 +26,9 @@ from reconciler.host.images.auth import (
 )
 from reconciler.host.images.credentials import Credential, Credentials
 from reconciler.host.images.documents import DOCUMENT_LIMIT, INDEXES, MANIFESTS, Descriptor, digest_of, is_digest
+from reconciler.host.images.exchange import Answer
 from reconciler.host.images.hosts import Endpoint
-from reconciler.host.images.transport import Answer, Transport, TryAgainError, refuse_status, retrying, said
+from reconciler.host.images.transport import Transport, TryAgainError, refuse_status, retrying, said
 
 CHUNK = 1 << 18
 BASIC_LIFE = 300.0  # seconds after which a login is read again

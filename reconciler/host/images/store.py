@@ -89,7 +89,7 @@ class ImageStore:
             image = resolve(sources, self._platform(platform), reference, self._allowed)
             trust = self._trust.decide(reference, (image.named, image.digest))
             with self._gate.together():
-                names = self._layers.complete(sources, image, reference, report)
+                names = self._layers.complete(sources, image, image_key(reference, platform), report)
                 self._write(image, names)
                 self._name(
                     Named(

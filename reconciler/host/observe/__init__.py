@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from reconciler.core.model import Observed, SeenContainer, SeenImage
-from reconciler.core.names import CONTAINER, EVERYTHING, IMAGES, LINKS, RULES, VOLUMES
+from reconciler.core.names import CONTAINER, EVERYTHING, IMAGES, LINKS, LISTENERS, NAMES, RULES, SPECS, VOLUMES
+from reconciler.core.networking import Listener
 from reconciler.core.wiring import disconnected, with_addresses
 from reconciler.host.observe.links import Links
+from reconciler.host.observe.names import SeenNames
 
 
 class Containers(Protocol):
@@ -34,6 +36,9 @@ class Readers:
     containers: Containers
     links: Callable[[bool], Links]  # True for a look from nothing
     ruleset: Callable[[], str]
+    guarded: Callable[[], tuple[str, ...]]
+    names: Callable[[bool], SeenNames]  # True for a look from nothing
+    listeners: Callable[[bool], tuple[Listener, ...]]  # True to say who they are, which takes its time
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +59,21 @@ class Observer:
     _usage: tuple[float | None, float] = (None, 0.0)
     _volumes: frozenset[str] = frozenset()
     _ruleset: str = ""
+    _guarded: tuple[str, ...] = ()
+    _names: SeenNames = field(default_factory=SeenNames)
+    _listeners: tuple[Listener, ...] = ()
     _joined: dict[str, _Joined] = field(default_factory=dict)
 
     def look(self, names: frozenset[str]) -> Observed:
         """The host as it is now; see `core.names` for what may be named."""
         everything = EVERYTHING in names
-        if everything or LINKS in names:
-            self._links = self.readers.links(everything)
-        if everything or RULES in names:
-            self._ruleset = self.readers.ruleset()
         if everything or IMAGES in names:
             self._usage = self.readers.usage()
         if everything or VOLUMES in names:
             self._volumes = self.readers.volumes()
+        if everything or names & {SPECS, LISTENERS}:
+            self._listeners = self.readers.listeners(LISTENERS in names)
+        self._look_at_networks(names, everything)
         ids = (
             None
             if everything
@@ -79,9 +86,25 @@ class Observer:
             containers=self._join(self.readers.containers.look(ids)),
             ruleset=self._ruleset,
             routes=self._links.routes,
+            guarded=self._guarded,
+            resolvers=self._names.resolvers,
+            names=self._names.names,
+            resolved=self._names.resolved,
+            listeners=self._listeners,
             collected_at=self._usage[0],
             disk_used=self._usage[1],
         )
+
+    def _look_at_networks(self, names: frozenset[str], everything: bool) -> None:
+        if everything or LINKS in names:
+            self._links = self.readers.links(everything)
+            self._guarded = self.readers.guarded()
+        elif RULES in names:
+            self._guarded = self.readers.guarded()
+        if everything or RULES in names:
+            self._ruleset = self.readers.ruleset()
+        if everything or NAMES in names:
+            self._names = self.readers.names(everything)
 
     def _join(self, found: Mapping[str, SeenContainer]) -> dict[str, SeenContainer]:
         """Containers with their links; an unchanged one stays the same object, so that comparing it costs nothing."""

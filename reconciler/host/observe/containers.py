@@ -253,6 +253,8 @@ def seen_container(record: Record, state: State) -> SeenContainer:
         endpoints=record.endpoints,
         host_network=record.host_network,
         shares=record.shares,
+        nameservers=record.nameservers,
+        dns=record.dns,
         egress=record.egress,
         stop_signal=record.stop_signal,
         stop_grace_period=record.stop_grace_period,

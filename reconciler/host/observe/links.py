@@ -13,7 +13,7 @@ from ipaddress import ip_network
 
 from reconciler.core.names import LINKS
 from reconciler.core.networking import SeenNetwork
-from reconciler.core.wiring import Bridge, HostEnd, Inside, Made, drift
+from reconciler.core.wiring import Bridge, HostEnd, Inside, Made, alone, drift
 from reconciler.host import inet, rtnetlink, runs
 from reconciler.host.aliases import Marked, parse_container, parse_network
 from reconciler.host.cni import Grants
@@ -154,8 +154,16 @@ def _network(mark: Marked, link: Link, dump: Dump) -> SeenNetwork:
     )
     return SeenNetwork(
         name=mark.name, app=mark.app, spec=mark.spec, bridge=link.name, subnet=made.subnet, subnet6=made.subnet6,
-        mtu=made.mtu, drift=drift(link.name, made, seen),
+        extra=tuple(map(_bare, filter(_is_alone, addresses))), mtu=made.mtu, drift=drift(link.name, made, seen),
     )  # fmt: skip
+
+
+def _is_alone(interface: str) -> bool:
+    return interface == alone(_bare(interface))
+
+
+def _bare(interface: str) -> str:
+    return interface.partition("/")[0]
 
 
 def _unmarked(addresses: Sequence[str]) -> Made:

@@ -21,7 +21,7 @@ import pytest
 from reconciler.core.addresses import bridge_name
 from reconciler.core.model import digest
 from reconciler.core.networking import Endpoint, Network
-from reconciler.core.ruleset import Published, render
+from reconciler.core.ruleset import Bridge, Published, Rules, render
 from reconciler.core.wiring import disconnected
 from reconciler.host import syscalls
 from reconciler.host.firewall import Nftables
@@ -85,7 +85,7 @@ class World:
             self.known6.setdefault(name, f"fd00:{len(self.known6) + 3}::1/64")
         network = Network(name=name, app=name, spec=f"{name}.toml", enable_ipv6=ipv6, mtu=mtu)
         self.declared.setdefault(name, network)
-        self.networks.create(self.declared[name], bridge, self.known[name], self.known6.get(name, ""))
+        self.networks.create(self.declared[name], bridge, (self.known[name], self.known6.get(name, "")))
         return bridge
 
     def container(self, network: str, number: int, *others: str) -> str:
@@ -134,7 +134,8 @@ class World:
 
     def publish(self, *published: Published) -> str:
         """Put the ruleset for all networks in force; its text."""
-        text = render("test", [(bridge_name("test", name), subnet) for name, subnet in self.known.items()], published)
+        networks = tuple(Bridge(bridge=bridge_name("test", name), subnet=subnet) for name, subnet in self.known.items())
+        text = render("test", Rules(networks=networks, published=published))
         self.firewall.apply(text)
         return text
 

@@ -9,20 +9,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from reconciler.core.model import digest
-from reconciler.core.ruleset import Published, render
+from reconciler.core.reach import Reach
+from reconciler.core.ruleset import Bound, Bridge, Published, Restricted, Rules, render
 from reconciler.errors import HostError
 from reconciler.host import firewall
 from reconciler.host.doorbells import drain, open_rules_doorbell
-from reconciler.host.elements import difference
+from reconciler.host.elements import MOST, difference
 from reconciler.host.firewall import Nftables
 from reconciler.host.netlink import NETFILTER, Message, Netlink
 from reconciler.host.nftables import fingerprint, generation
-from tests.core.test_ruleset import BRIDGES, NETWORKS, PORTS, PUBLISHED
+from tests.core.test_ruleset import EVERYTHING, NETWORKS, PUBLISHED, RULES
 from tests.host.network.conftest import World, nft
 
 pytestmark = pytest.mark.root
 
-TEXT = render("test", NETWORKS, PUBLISHED)
+TEXT = render("test", RULES)
+OTHER = render("test", Rules(networks=NETWORKS))
+TABLES = ["table", "inet", "reconciler-test", "table", "bridge", "reconciler-test"]
 
 
 def now() -> int:
@@ -34,17 +37,17 @@ def test_a_look_says_which_text_is_in_force(world: World) -> None:
     assert world.firewall.look() == ""
     world.firewall.apply(TEXT)
     assert world.firewall.look() == digest(TEXT)
-    other = render("test", [], [])
+    other = render("test", Rules())
     world.firewall.apply(other)
     assert world.firewall.look() == digest(other)
-    assert nft("list", "tables").split() == ["table", "inet", "reconciler-test"]
+    assert nft("list", "tables").split() == TABLES
 
 
 def test_the_table_is_replaced_whole(world: World) -> None:
     world.firewall.apply(TEXT)
     nft("add", "rule", "inet", "reconciler-test", "inward", "accept")
     nft("add", "chain", "inet", "reconciler-test", "foreign")
-    world.firewall.apply(render("test", NETWORKS, []))
+    world.firewall.apply(OTHER)
     listing = nft("list", "table", "inet", "reconciler-test")
     assert "foreign" not in listing
     assert "10.192.3.2" not in listing
@@ -60,9 +63,14 @@ def test_the_table_is_replaced_whole(world: World) -> None:
         "insert rule inet reconciler-test spoofed accept",
         "add chain inet reconciler-test foreign",
         'delete element inet reconciler-test bridges { "rc-aaaaaaaaaaaa" }',
-        "add element inet reconciler-test single { tcp . 1 : 10.0.0.1 . 1 }",
-        "delete element inet reconciler-test single { tcp . 8080 }",
-        "flush chain inet reconciler-test tcp_8081",
+        "delete table bridge reconciler-test",
+        "insert rule bridge reconciler-test bound accept",
+        'delete element bridge reconciler-test links { "rc0123456789" }',
+        "add element inet reconciler-test replicas4 { tcp . 1 . 0 : 10.0.0.1 . 1 }",
+        "delete element inet reconciler-test doors4 { tcp . 8080 }",
+        "delete element inet reconciler-test limited4 { tcp . 8022 }",
+        "add element inet reconciler-test allowed4 { 0.0.0.0/0 . tcp . 8023 }",
+        "flush chain inet reconciler-test among_3",
         "add set inet reconciler-test mine { type ipv4_addr; }",
         "add chain inet reconciler-test forward { policy drop; }",
     ],
@@ -119,7 +127,7 @@ def test_a_record_of_before_the_reboot_is_not_believed(world: World) -> None:
 
 
 def test_looks_beside_an_apply_see_one_text_or_none(world: World) -> None:
-    texts = [TEXT, render("test", NETWORKS, [])]
+    texts = [TEXT, OTHER]
 
     def apply_in_turns() -> None:
         for turn in range(12):
@@ -183,40 +191,60 @@ def test_removing_takes_the_table_only_and_may_be_repeated(world: World) -> None
 
 
 def test_the_fingerprint_of_a_large_table_does_not_depend_on_hashes(world: World) -> None:
-    many = [Published(port=port, targets=(("10.192.3.2", 80),)) for port in range(1000, 1400)]
-    world.firewall.apply(render("test", NETWORKS, many))
+    many = tuple(Published(port=port, targets=(("10.192.3.2", 80),)) for port in range(1000, 1400))
+    world.firewall.apply(render("test", Rules(networks=NETWORKS, published=many)))
     with Netlink(NETFILTER) as kernel:
         first = fingerprint(kernel, "reconciler-test")
         assert first
         assert {fingerprint(kernel, "reconciler-test") for _ in range(3)} == {first}
-        nft("delete", "element", "inet", "reconciler-test", "single", "{ tcp . 1200 }")
+        nft("delete", "element", "inet", "reconciler-test", "doors4", "{ tcp . 1200 }")
         assert fingerprint(kernel, "reconciler-test") != first
         assert fingerprint(kernel, "absent") == ""
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(BRIDGES, PORTS)
-def test_the_kernel_takes_every_table(namespace: None, networks: list[tuple[str, str]], ports: list[Published]) -> None:
-    nft("-c", "-f", "-", input=render("test", networks, ports))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(EVERYTHING)
+def test_the_kernel_takes_every_ruleset(namespace: None, rules: Rules) -> None:
+    nft("-c", "-f", "-", input=render("test", rules))
 
 
 @pytest.mark.parametrize("instance", ["rt2", "ip", "tcp", "counter", "reconciler", "a-b"])
 def test_an_instance_may_be_called_like_a_word_of_nft(namespace: None, instance: str) -> None:
-    nft("-c", "-f", "-", input=render(instance, NETWORKS, []))
+    nft("-c", "-f", "-", input=render(instance, RULES))
 
 
 # --- by single elements --------------------------------------------------------------------------------------------
 
 
 def listed() -> list[str]:
-    """The table as nft tells it, whatever the order of elements."""
-    listing = nft("list", "table", "inet", "reconciler-test")
+    """The tables as nft tells them, whatever the order of elements."""
+    listing = "".join(nft("list", "table", family, "reconciler-test") for family in ("inet", "bridge"))
     return sorted(part.strip() for part in re.split(r"[,{}\n]", listing))
 
 
-def test_a_port_or_a_network_more_or_less_needs_no_program(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    more = [*PUBLISHED, Published(port=7, host_ip="127.0.0.1", protocol="udp", targets=(("10.192.5.2", 80),))]
-    wider = render("test", [*NETWORKS, ("rc-cccccccccccc", "10.192.5.1/24")], more)
+MORE = (
+    *PUBLISHED,
+    Published(port=7, host_ip="127.0.0.1", protocol="udp", targets=(("10.192.6.2", 80),), allow=("127.0.0.1",)),
+    Published(port=8, targets=(("10.192.6.2", 80), ("10.192.6.3", 80), ("fd00:6::2", 80)), allow=("fd00::/8",)),
+    Published(port=8080, targets=(("10.192.3.9", 80), ("fd00:3::9", 80))),
+)
+WIDER = Rules(
+    networks=(*NETWORKS, Bridge(bridge="rc-dddddddddddd", subnet="10.192.6.1/24", subnet6="fd00:6::1/64")),
+    published=MORE,
+    restricted=(
+        *RULES.restricted,
+        Restricted(
+            addresses=("10.192.6.2", "fd00:6::2"),
+            destinations=(Reach(network="2001:db8::/32"), Reach(network="192.0.2.0/31", ports=(1, 9), protocol="udp")),
+        ),
+    ),
+    bound=(*RULES.bound, Bound(link="rc-/x y", addresses=("10.192.6.2", "fd00:6::2"))),
+)
+
+
+def test_what_comes_or_goes_needs_no_program(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network, ports, one more replica of a port, limits, destinations, links."""
+    wider = render("test", WIDER)
     world.firewall.apply(wider)
     expected = listed()
     world.firewall.apply(TEXT)
@@ -224,18 +252,15 @@ def test_a_port_or_a_network_more_or_less_needs_no_program(world: World, monkeyp
     world.firewall.apply(wider)
     assert world.firewall.look() == Nftables(world.settings).look() == digest(wider)
     assert listed() == expected
+    world.firewall.apply(TEXT)
+    world.firewall.apply(wider)
+    assert listed() == expected
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(BRIDGES, PORTS, BRIDGES, PORTS)
-def test_however_the_table_came_about_it_is_the_same(
-    world: World,
-    networks: list[tuple[str, str]],
-    ports: list[Published],
-    other_networks: list[tuple[str, str]],
-    other_ports: list[Published],
-) -> None:
-    before, after = render("test", networks, ports), render("test", other_networks, other_ports)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(EVERYTHING, EVERYTHING)
+def test_however_the_tables_came_about_they_are_the_same(world: World, one: Rules, other: Rules) -> None:
+    before, after = render("test", one), render("test", other)
     nft("-f", "-", input=after)
     expected = listed()
     world.firewall.apply(before)
@@ -248,24 +273,36 @@ def test_a_rule_that_somebody_adds_just_before_is_not_kept(world: World, monkeyp
     """Between the look and the batch: the kernel refuses the batch, since its generation has passed."""
     world.firewall.apply(TEXT)
 
-    def late(table: str, before: str, after: str) -> tuple[Message, ...] | None:
-        changes = difference(table, before, after)
+    def late(before: str, after: str) -> tuple[Message, ...] | None:
+        changes = difference(before, after)
         nft("add", "rule", "inet", "reconciler-test", "inward", "accept")
         return changes
 
     monkeypatch.setattr(firewall, "difference", late)
-    other = render("test", NETWORKS, PUBLISHED[:1])
+    other = render("test", Rules(networks=NETWORKS, published=PUBLISHED[:1]))
     world.firewall.apply(other)
     assert world.firewall.look() == digest(other)
     nft("-f", "-", input=other)
     assert world.firewall.look() == digest(other)
 
 
-def test_what_differs_in_more_than_elements_is_left_to_the_whole_table() -> None:
-    balanced = Published(port=81, targets=(("10.192.3.2", 80), ("10.192.3.3", 80)))
-    assert difference("t", TEXT, TEXT) is None
-    assert difference("t", TEXT, TEXT.replace("accept;", "drop;")) is None
-    assert difference("t", TEXT, render("test", NETWORKS, [*PUBLISHED, balanced])) is None
-    many = [Published(port=port, targets=(("10.192.3.2", 80),)) for port in range(1000, 1101)]
-    assert difference("t", render("test", NETWORKS, []), render("test", NETWORKS, many)) is None
-    assert len(difference("t", render("test", NETWORKS, []), render("test", NETWORKS, many[:100])) or ()) == 100
+def many(count: int) -> str:
+    ports = (Published(port=1000 + number, targets=(("10.192.3.2", 80),)) for number in range(count))
+    return render("test", Rules(networks=NETWORKS, published=tuple(ports)))
+
+
+def test_what_differs_in_more_than_some_elements_is_left_to_nft() -> None:
+    crowd = Published(port=81, targets=tuple((f"10.192.3.{number}", 80) for number in range(2, 20)))
+    assert difference(TEXT, TEXT) is None
+    assert difference(TEXT, TEXT.replace("accept;", "drop;")) is None
+    assert difference(TEXT, render("test", Rules(networks=NETWORKS, published=(*PUBLISHED, crowd)))) is None
+    assert difference(OTHER, many(MOST // 2 + 1)) is None
+    assert len(difference(OTHER, many(MOST // 2)) or ()) == MOST
+
+
+def test_as_many_elements_as_may_be_changed_at_once_are(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.firewall.apply(OTHER)
+    monkeypatch.delattr(firewall, "run")
+    world.firewall.apply(many(MOST // 2))
+    world.firewall.apply(OTHER)
+    assert world.firewall.look() == Nftables(world.settings).look() == digest(OTHER)

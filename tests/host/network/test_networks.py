@@ -116,13 +116,13 @@ def test_a_bridge_is_removed_and_may_be_gone_already(world: World) -> None:
 
 def test_the_kernels_refusal_is_a_sentence(world: World) -> None:
     with pytest.raises(HostError, match=r"^cannot create network shop: Numerical result out of range$"):
-        world.networks.create(Network(name="shop", app="shop", spec="shop.toml"), "x" * 20, "10.0.0.1/24", "")
+        world.networks.create(Network(name="shop", app="shop", spec="shop.toml"), "x" * 20, ("10.0.0.1/24", ""))
 
 
 def test_a_spec_whose_path_does_not_fit_is_refused(world: World) -> None:
     network = Network(name="shop", app="shop", spec="folder/" * 40)
     with pytest.raises(HostError, match=r"^cannot mark the bridge of network shop: .* give the spec a shorter path$"):
-        world.networks.create(network, SHOP, "10.0.0.1/24", "")
+        world.networks.create(network, SHOP, ("10.0.0.1/24", ""))
     assert SHOP not in links(), "nothing is made that could not be found again"
 
 

@@ -17,6 +17,7 @@ from tests.host.network.conftest import HOME, HOST, OUTSIDE, World, ip, nft, wit
 pytestmark = pytest.mark.root
 
 DROPPED = 0.3  # seconds until a question counts as dropped; answers take under 0.01
+MANY = 64  # connections; that one of two replicas gets an eighth of them or less happens once in 10^9 times
 
 
 @pytest.fixture
@@ -47,10 +48,11 @@ def test_a_published_port_answers_on_the_host_itself(web: World) -> None:
     assert web.ask(HOME, "127.0.0.1", 8080)[0] == "shop2"
 
 
-def test_replicas_behind_one_port_take_turns(web: World) -> None:
+def test_replicas_behind_one_port_share_the_connections(web: World) -> None:
     web.publish(tcp(web, 8080, "shop", 2, 3))
-    answers = Counter(web.ask(web.outside, HOST, 8080)[0] for _ in range(20))
-    assert answers == {"shop2": 10, "shop3": 10}
+    answers = Counter(web.ask(web.outside, HOST, 8080)[0] for _ in range(MANY))
+    assert answers.keys() == {"shop2", "shop3"}
+    assert min(answers.values()) > MANY / 8
 
 
 def test_a_port_published_on_loopback_answers_there_only(web: World) -> None:
@@ -80,7 +82,7 @@ def test_a_port_published_on_one_address_of_the_host_answers_there_only(web: Wor
     ip("addr", "add", "192.0.2.9/24", "dev", "cable")
     web.publish(tcp(web, 8080, "shop", 2, host_ip="192.0.2.9"), tcp(web, 8081, "shop", 2, 3, host_ip="192.0.2.9"))
     assert web.ask(web.outside, "192.0.2.9", 8080)[0] == "shop2"
-    assert {web.ask(web.outside, "192.0.2.9", 8081)[0] for _ in range(4)} == {"shop2", "shop3"}
+    assert {web.ask(web.outside, "192.0.2.9", 8081)[0] for _ in range(MANY)} == {"shop2", "shop3"}
     for port in (8080, 8081):
         with pytest.raises(ConnectionRefusedError):
             web.ask(web.outside, HOST, port)
@@ -91,8 +93,8 @@ def test_udp_is_published_and_balanced(web: World) -> None:
         web.serve(web.pin("shop", number), 53, f"dns{number}", socket.SOCK_DGRAM)
     targets = tuple((web.address("shop", number), 53) for number in (2, 3))
     web.publish(Published(port=5300, protocol="udp", targets=targets))
-    answers = Counter(web.ask(web.outside, HOST, 5300, socket.SOCK_DGRAM)[0] for _ in range(6))
-    assert answers == {"dns2": 3, "dns3": 3}
+    answers = {web.ask(web.outside, HOST, 5300, socket.SOCK_DGRAM)[0] for _ in range(MANY)}
+    assert answers == {"dns2", "dns3"}
     with pytest.raises(ConnectionRefusedError):
         web.ask(web.outside, HOST, 5300)
 
@@ -250,7 +252,7 @@ def test_it_works_beside_a_table_of_somebody_else(web: World) -> None:
     web.publish(tcp(web, 8080, "shop", 2))
     assert web.ask(web.outside, HOST, 8080)[0] == "shop2"
     web.firewall.remove()
-    assert nft("list", "tables").split() == ["table", "ip", "nat"]
+    assert nft("list", "tables").split() == ["table", "ip", "nat"]  # ours are gone, this one is not
     assert nft("list", "table", "ip", "nat") == before
 
 
