@@ -6,8 +6,8 @@ Pure and kept per document, so that a document that did not change costs nothing
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from posixpath import basename, dirname, splitext
 
@@ -45,7 +45,7 @@ class App:
     spec: str
     at: Place
     containers: tuple[Container, ...] = ()
-    networks: Mapping[Network, Place] = field(default_factory=dict)  # also those that only other apps join
+    networks: tuple[tuple[Network, Place], ...] = ()  # also those that only other apps join
     joins: tuple[Join, ...] = ()
     volumes: tuple[Volume, ...] = ()
     claims: tuple[Claim, ...] = ()
@@ -86,7 +86,7 @@ class _Expander:
             spec=self.spec,
             at=self.document.at,
             containers=tuple(container for service in services for container in self._replicas(service)),
-            networks={self._network(entry): entry.at for entry in self.document.networks if not entry.external},
+            networks=tuple((self._network(entry), entry.at) for entry in self.document.networks if not entry.external),
             joins=tuple(join for service in services for join in self._joins(service)),
             volumes=tuple(self._volumes()),
             claims=tuple(

@@ -228,8 +228,8 @@ def _occupied(scene: Scene, container: Container) -> str:
     return next(filter(None, (occupied(port, others) for port in new)), "")
 
 
-def _addresses(seen: SeenNetwork) -> tuple[str, ...]:
-    return (seen.subnet, seen.subnet6, *seen.extra)
+def _addresses(seen: SeenNetwork) -> Iterator[str]:
+    return filter(None, (seen.subnet, seen.subnet6, *seen.extra))
 
 
 def _lends(scene: Scene, owner: str) -> bool:

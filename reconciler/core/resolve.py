@@ -85,7 +85,7 @@ def _desired(accepted: list[App], claims: _Claims, assigned: Assigned, unavailab
     used = {join.attachment.network for app in accepted for join in app.joins}
     return Desired(
         containers=containers,
-        networks={network.name: network for app in accepted for network in app.networks if network.name in used},
+        networks={network.name: network for app in accepted for network, _ in app.networks if network.name in used},
         volumes={volume.name: volume for app in accepted for volume in app.volumes},
         held=claims.held,
         unavailable=unavailable,
@@ -173,7 +173,7 @@ def _wants(app: App) -> Iterator[_Want]:
     for container in app.containers:
         if container.replica == 1:  # two services share all their containers' names or none
             yield _Want("container name", f"'{container.name}'", app.at)
-    for network, at in app.networks.items():
+    for network, at in app.networks:
         yield _Want("network", f"'{network.name}'", at)
         if network.bridge:
             yield _Want("bridge", f"'{network.bridge}'", at)
@@ -184,7 +184,7 @@ def _wants(app: App) -> Iterator[_Want]:
 
 
 def _declared_subnets(app: App) -> Iterator[tuple[str, Network, Place]]:
-    for network, at in app.networks.items():
+    for network, at in app.networks:
         for subnet in (network.ipv4.subnet, network.ipv6.subnet):
             if subnet:
                 yield subnet, network, at
@@ -211,7 +211,7 @@ def _together(app: App, accepted: list[App], assigned: Assigned, claims: _Claims
         what = f"any of the host ports {shown(mapping)} for {_owner(app)}"
         yield Problem(app.spec, *mapping.at, f"cannot use {what}: {have} have them all")
     if any(join.external for join in app.joins):
-        yield from _foreign(app, {network.name: network for other in accepted for network in other.networks})
+        yield from _foreign(app, {network.name: network for other in accepted for network, _ in other.networks})
 
 
 def _foreign(app: App, networks: Mapping[str, Network]) -> Iterator[Problem]:
