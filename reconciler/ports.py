@@ -65,8 +65,12 @@ class Runtime(Protocol):
 class Networks(Protocol):
     """Bridges, namespaces, links and addresses."""
 
-    def create(self, network: Network, bridge: str, subnet: str, subnet6: str) -> None:
-        """Make or complete the bridge with the gateway's addresses (CIDR, or ""), up and marked as ours."""
+    def create(self, network: Network, bridge: str, subnets: tuple[str, str], extra: tuple[str, ...] = ()) -> None:
+        """Make or complete the bridge, up and marked as ours.
+
+        `subnets` are the gateway's addresses with prefix length in IPv4 and IPv6, "" for none; `extra` are more
+        addresses for the host in them, without.
+        """
 
     def remove(self, name: str, bridge: str) -> None:
         """Delete the bridge."""

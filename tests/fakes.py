@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from reconciler.core.dns import fingerprint
 from reconciler.core.model import (
     Container,
     Dead,
@@ -23,7 +24,7 @@ from reconciler.core.model import (
     digest,
     image_key,
 )
-from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver, SeenNetwork
+from reconciler.core.networking import Endpoint, Joint, Listener, Network, Pairs, Resolver, SeenNetwork
 from reconciler.core.progress import Progress
 from reconciler.errors import HostError
 from reconciler.ports import Ports, Report
@@ -65,6 +66,7 @@ class FakeHost:
         self.resolvers: dict[str, Resolver] = {}
         self.names: dict[str, Pairs] = {}
         self.resolved: dict[str, tuple[tuple[str, ...], float]] = {}
+        self.listeners: tuple[Listener, ...] = ()
         self.calls: list[str] = []
 
     def ports(self) -> Ports:
@@ -85,6 +87,11 @@ class FakeHost:
             volumes=frozenset(self.folders),
             containers={id: self.with_links(seen) for id, seen in self.containers.items()},
             ruleset=digest(self.table) if self.table else "",
+            guarded=self.guarded,
+            resolvers={name: fingerprint(resolver) for name, resolver in self.resolvers.items()},
+            names=dict(self.names),
+            resolved=dict(self.resolved),
+            listeners=self.listeners,
             collected_at=self.collected_at,
         )
 
@@ -154,6 +161,8 @@ class FakeHost:
         lender = self.containers.get(seen.shares)
         if seen.shares and (lender is None or not self.connected(lender)):
             raise IllegalCallError(f"start of {seen.name} in a network namespace that is gone")
+        if seen.egress is not None and seen.address and seen.address not in self.table:
+            raise IllegalCallError(f"start of {seen.name} before the ruleset says where it may connect to")
         left = (*seen.leftovers, "run") if isinstance(seen.state, Exited) else seen.leftovers
         running = Running(pid=1, since=self.now)
         self.call(
@@ -193,7 +202,10 @@ class FakeHost:
         """Everything in memory is gone; files stay."""
         self.bridges.clear()
         self.attached.clear()
-        self.table = ""
+        self.table, self.guarded = "", ()
+        self.resolvers.clear()
+        self.names.clear()
+        self.resolved.clear()
         for id in self.containers:
             self.put(id, state=Dead(), mounted=False, leftovers=())
 
@@ -215,7 +227,8 @@ class _Bundles:
         seen = SeenContainer(
             id=id, name=container.name, app=container.app, service=container.service, replica=container.replica,
             spec=container.spec, revision=revision, image=container.image, image_digest=image.digest,
-            endpoints=joint.endpoints, host_network=container.host_network, shares=joint.shares,
+            endpoints=joint.endpoints, nameservers=joint.nameservers, dns=container.dns,
+            host_network=container.host_network, shares=joint.shares,
             egress=container.egress, stop_signal=container.stop_signal or "SIGTERM",
             stop_grace_period=container.stop_grace_period, state=Dead(), created_at=host.now,
             ports=container.ports, restart=container.restart,
@@ -241,7 +254,8 @@ class _Networks:
     def __init__(self, host: FakeHost) -> None:
         self.host = host
 
-    def create(self, network: Network, bridge: str, subnet: str, subnet6: str) -> None:
+    def create(self, network: Network, bridge: str, subnets: tuple[str, str], extra: tuple[str, ...] = ()) -> None:
+        subnet, subnet6 = subnets
         if any(seen.subnet == subnet and seen.name != network.name for seen in self.host.bridges.values()):
             raise IllegalCallError(f"subnet {subnet} is given twice")
         made = SeenNetwork(
@@ -251,6 +265,7 @@ class _Networks:
             bridge=bridge,
             subnet=subnet,
             subnet6=subnet6,
+            extra=extra,
         )
         self.host.call(f"network {network.name}", lambda: self.host.bridges.update({network.name: made}))
 
@@ -290,10 +305,19 @@ class _Names:
         self.host = host
 
     def serve(self, resolver: Resolver) -> None:
+        bridges = {seen.bridge: seen for seen in self.host.bridges.values()}
+        seen = bridges.get(resolver.bridge)
+        own = {address.partition("/")[0] for address in (seen.subnet, seen.subnet6, *seen.extra)} if seen else set()
+        if not set(resolver.addresses) <= own:
+            raise IllegalCallError(f"{resolver.name} listens on addresses that its bridge does not have")
         self.host.call(f"serve {resolver.name}", lambda: self.host.resolvers.update({resolver.name: resolver}))
 
     def stop(self, name: str) -> None:
-        self.host.call(f"stop serving {name}", lambda: self.host.resolvers.pop(name, None))
+        def stop() -> None:
+            self.host.resolvers.pop(name, None)
+            self.host.names.pop(name, None)
+
+        self.host.call(f"stop serving {name}", stop)
 
     def write(self, network: str, hosts: Pairs) -> None:
         self.host.call(f"names of {network}", lambda: self.host.names.update({network: hosts}))

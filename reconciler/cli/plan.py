@@ -9,7 +9,7 @@ import sys
 import time
 
 from reconciler.cli import codes
-from reconciler.core.names import EVERYTHING
+from reconciler.core.names import EVERYTHING, LISTENERS
 from reconciler.core.plan import plan as make_plan
 from reconciler.core.steps import Plan
 from reconciler.daemon import wire
@@ -23,7 +23,7 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
     if os.geteuid() != 0:
         raise HostError("cannot look at the host: that needs root; `reconciler check` looks at spec files without")
     specs = wire.specs(settings)()
-    observed = wire.adapters(settings).observer.look(frozenset({EVERYTHING}))
+    observed = wire.adapters(settings).observer.look(frozenset({EVERYTHING, LISTENERS}))
     desired = meaning(specs, observed)
     found = make_plan(desired, observed, time.time(), wire.policy(settings))
     print(json.dumps(as_data(found), indent=2) if arguments.json else str(found) or "nothing to do")

@@ -29,6 +29,7 @@ SPECS = "specs"
 LINKS = "links"
 RULES = "rules"
 NAMES = "names"
+LISTENERS = "listeners"
 VOLUMES = "volumes"
 IMAGES = "images"
 CONTAINER = "container:"  # followed by the container's id

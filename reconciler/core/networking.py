@@ -143,6 +143,7 @@ class SeenNetwork:
     bridge: str
     subnet: str
     subnet6: str = ""
+    extra: tuple[str, ...] = ()  # more addresses, on which resolvers listen
     mtu: int = 0
     drift: str = ""
 

@@ -1,24 +1,49 @@
-"""What the network side of the host needs now: bridges, what routing refuses, the ruleset. Pure; called by `plan`.
+"""What the network side of the host needs now: bridges, what routing refuses, the ruleset. Pure.
 
-One generator per kind of resource, each with tasks for what differs and waits for what cannot be. Containers' own ends
-are part of their life and stand in `lifecycle`.
+One generator per kind of resource, each with tasks for what differs and waits for what cannot be; called by `plan`.
+Containers' own ends are part of their life and stand in `lifecycle`, names in `naming`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import ip_interface
 
-from reconciler.core import ruleset
+from reconciler.core import dns, ruleset
 from reconciler.core.addresses import Refused
-from reconciler.core.frontends import frontends
-from reconciler.core.model import digest
-from reconciler.core.networking import Network, SeenNetwork
+from reconciler.core.frontends import frontends, serving
+from reconciler.core.model import Running, SeenContainer, digest
+from reconciler.core.networking import Destination, Endpoint, Resolver, SeenNetwork
+from reconciler.core.reach import Reach, is_network
+from reconciler.core.ruleset import Bound, Bridge, Restricted, Rules
 from reconciler.core.scene import Scene, in_force
-from reconciler.core.steps import ApplyRuleset, CreateNetwork, RemoveNetwork, RemoveRuleset, Task, Wait
+from reconciler.core.steps import (
+    ApplyRuleset,
+    CreateNetwork,
+    GuardRoutes,
+    RemoveNetwork,
+    RemoveRuleset,
+    Task,
+    Wait,
+)
+from reconciler.core.wiring import veth_name
 
 
-def bridges(scene: Scene, now: float) -> Iterator[Task | Wait]:
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The ruleset as it should be. `digest` is of `text`; both are "" while there is no network."""
+
+    text: str = ""
+    digest: str = ""
+    summary: str = ""
+
+
+# --- bridges -----------------------------------------------------------------------------------------------------
+
+
+def bridges(scene: Scene, found: Mapping[str, Resolver | Refused], now: float) -> Iterator[Task | Wait]:
     """Every network that must be there, and those that nothing uses any more."""
     for name, network in sorted(scene.networks.items()):
         subnet, subnet6 = scene.subnets[name]
@@ -26,48 +51,119 @@ def bridges(scene: Scene, now: float) -> Iterator[Task | Wait]:
             yield Wait(f"network:{name}", subnet.message)
         elif isinstance(subnet6, Refused):
             yield Wait(f"network:{name}", subnet6.message)
-        elif cause := _why(network, scene.observed.networks.get(name), subnet, subnet6):
-            step = CreateNetwork(network, scene.bridge(network), subnet, subnet6)
-            yield Task(f"network:{name}", cause, (step,), drift=cause.startswith("drifted"))
+        elif network.driver == "bridge":
+            extra = dns.extra_addresses(found, name)
+            step = CreateNetwork(network, scene.bridge(network), subnet, subnet6, extra)
+            if cause := _why(step, scene.observed.networks.get(name)):
+                yield Task(f"network:{name}", cause, (step,), drift=cause.startswith("drifted"))
     for name, seen in sorted(scene.observed.networks.items()):
         unused = name not in scene.networks and not scene.taken.get(name)
         if unused and not scene.held(seen.app, seen.spec, now):
             yield Task(f"network:{name}", "not in any spec", (RemoveNetwork(name, seen.bridge),))
 
 
-def _why(network: Network, seen: SeenNetwork | None, subnet: str, subnet6: str) -> str:
-    """Why the bridge must be made or mended, "" when it is as it should be, or when the driver has none."""
+def _why(step: CreateNetwork, seen: SeenNetwork | None) -> str:
+    """Why the bridge must be made or mended, "" when it is as it should be."""
     if seen is None:
-        return "missing" if network.driver == "bridge" else ""
+        return "missing"
     if seen.drift:
         return f"drifted: {seen.drift}"
-    if not in_force(seen, subnet, subnet6):
-        has = ", ".join(filter(None, (seen.subnet, seen.subnet6))) or "no address"
-        return f"drifted: it has {has}"
-    if network.mtu and seen.mtu and network.mtu != seen.mtu:
-        return f"drifted: its MTU is {seen.mtu}"
+    if not in_force(seen, step.subnet, step.subnet6):
+        return f"it has {', '.join(filter(None, (seen.subnet, seen.subnet6))) or 'no address'}"
+    if set(step.extra) != set(seen.extra):
+        return "its resolvers need other addresses"
+    if step.network.mtu and seen.mtu and step.network.mtu != seen.mtu:
+        return f"its MTU is {seen.mtu}"
     return ""
 
 
-def firewall(scene: Scene) -> Iterator[Task | Wait]:
-    """The one table of ours."""
-    bridges = tuple(sorted((seen.bridge, seen.subnet) for seen in scene.observed.networks.values()))
-    if not bridges:
-        if scene.observed.ruleset and not scene.networks:  # a bridge that is only gone for now must not open anything
-            yield Task("firewall", "no networks", (RemoveRuleset(),))
+# --- what routing refuses ----------------------------------------------------------------------------------------
+
+
+def guard(scene: Scene) -> Iterator[Task | Wait]:
+    """Routing refuses what our table has not judged: so whoever flushes all rules opens nothing."""
+    declared = (subnet for both in scene.subnets.values() for subnet in both if isinstance(subnet, str))
+    seen = (subnet for network in scene.observed.networks.values() for subnet in (network.subnet, network.subnet6))
+    wanted = tuple(sorted({_network(subnet) for subnet in (*declared, *seen) if subnet}))
+    if wanted == tuple(sorted(scene.observed.guarded)):
         return
-    published = frontends(scene.observed.containers.values(), frozenset(seen.id for seen in scene.leaving))
-    text, made = _ruleset(scene.policy.instance, bridges, published)
-    if made != scene.observed.ruleset:
-        cause = "changed" if scene.observed.ruleset else "missing, or changed by somebody else"
-        summary = f"networks: {len(bridges)}, published ports: {len(published)}"
-        yield Task("firewall", cause, (ApplyRuleset(text, summary),))
+    used = {_network(address) for end in running_ends(scene) for address in (end.ipv4, end.ipv6) if address}
+    lost = sorted(used - set(scene.observed.guarded))
+    cause = f"drifted: {lost[0]} is not guarded" if lost else "changed"
+    yield Task("guard", cause, (GuardRoutes(wanted),), drift=bool(lost))
+
+
+@lru_cache(maxsize=4096)
+def _network(subnet: str) -> str:
+    return str(ip_interface(subnet).network)
+
+
+# --- the table ---------------------------------------------------------------------------------------------------
+
+
+def table(scene: Scene) -> Table:
+    """The one table of ours as it should be now."""
+    seen = scene.observed.networks.values()
+    if not seen:
+        return Table()
+    serve = serving(scene.observed.containers.values(), frozenset(seen.id for seen in scene.leaving))
+    containers = scene.observed.containers.values()
+    rules = Rules(
+        networks=tuple(_bridge(scene, network) for network in sorted(seen, key=lambda network: network.bridge)),
+        published=frontends(one for one in containers if one.id in serve),
+        restricted=tuple(_restricted(scene, one) for one in containers if one.egress is not None and one.endpoints),
+        bound=tuple(_bound(containers)),
+        mark=scene.policy.mark,
+    )
+    return _rendered(scene.policy.instance, rules)
 
 
 @lru_cache(maxsize=1)  # most looks find the same networks and ports as the one before
-def _ruleset(
-    instance: str, bridges: tuple[tuple[str, str], ...], published: tuple[ruleset.Published, ...]
-) -> tuple[str, str]:
-    """The text and its digest."""
-    text = ruleset.render(instance, bridges, published)
-    return text, digest(text)
+def _rendered(instance: str, rules: Rules) -> Table:
+    text = ruleset.render(instance, rules)
+    summary = f"networks: {len(rules.networks)}, published ports: {len(rules.published)}"
+    return Table(text, digest(text), summary)
+
+
+def _bridge(scene: Scene, seen: SeenNetwork) -> Bridge:
+    network = scene.networks.get(seen.name)
+    internal = network is not None and network.internal
+    return Bridge(bridge=seen.bridge, subnet=seen.subnet, subnet6=seen.subnet6, internal=internal)
+
+
+def _bound(containers: Iterable[SeenContainer]) -> Iterator[Bound]:
+    """Nobody speaks under another's address, but who may give himself one."""
+    for seen in containers:
+        for place, end in enumerate(seen.endpoints if not seen.net_admin else ()):
+            if end.bridge and (addresses := tuple(filter(None, (end.address, end.address6)))):
+                yield Bound(link=veth_name(seen.id, place), addresses=addresses)
+
+
+def _restricted(scene: Scene, seen: SeenContainer) -> Restricted:
+    addresses = (address for end in seen.endpoints for address in (end.address, end.address6) if address)
+    reaches = (reach for entry in seen.egress or () for reach in _reaches(scene, entry))
+    return Restricted(addresses=tuple(addresses), destinations=tuple(reaches))
+
+
+def _reaches(scene: Scene, entry: Destination) -> Iterator[Reach]:
+    hosts, _ = ((entry.host,), 0.0) if is_network(entry.host) else scene.observed.resolved.get(entry.host, ((), 0.0))
+    for host in hosts:
+        yield Reach(network=host, ports=entry.ports, protocol=entry.protocol)
+
+
+def firewall(scene: Scene, wanted: Table) -> Iterator[Task | Wait]:
+    """Puts `wanted` in force."""
+    if not wanted.text:
+        if scene.observed.ruleset and not scene.networks:  # a bridge that is only gone for now must not open anything
+            yield Task("firewall", "no networks", (RemoveRuleset(),))
+    elif wanted.digest != scene.observed.ruleset:
+        lost = not scene.observed.ruleset and any(True for _ in running_ends(scene))
+        cause = "missing, or changed by somebody else" if not scene.observed.ruleset else "changed"
+        step = ApplyRuleset(wanted.text, wanted.summary)
+        yield Task("firewall", f"drifted: {cause}" if lost else cause, (step,), drift=lost)
+
+
+def running_ends(scene: Scene) -> Iterator[Endpoint]:
+    """The ends of all containers that run."""
+    running = (seen for seen in scene.observed.containers.values() if isinstance(seen.state, Running))
+    return (end for seen in running for end in seen.endpoints if end.bridge)

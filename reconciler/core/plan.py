@@ -7,11 +7,13 @@ here; `daemon.loop` calls it at each look, and `reconciler plan` prints its answ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from itertools import chain
 
-from reconciler.core import images, lifecycle, networks
+from reconciler.core import dns, images, lifecycle, naming, networks
 from reconciler.core.addresses import Refused
+from reconciler.core.claims import taken
 from reconciler.core.joints import Networks, joint
 from reconciler.core.model import (
     Container,
@@ -26,7 +28,9 @@ from reconciler.core.model import (
     container_id,
     revision,
 )
-from reconciler.core.networking import Joint
+from reconciler.core.names import LISTENERS
+from reconciler.core.networking import Joint, Resolver
+from reconciler.core.networks import Table
 from reconciler.core.scene import Policy, Scene, scene
 from reconciler.core.steps import (
     ConnectContainer,
@@ -41,6 +45,15 @@ from reconciler.core.steps import (
 )
 
 Entry = Task | Wait
+LISTEN_AGAIN = 1.0  # seconds between two looks at who listens on a port that a container waits for
+
+
+@dataclass(frozen=True, slots=True)
+class Wires:
+    """What of the network side containers depend on: whom they can ask for names, and the table as it should be."""
+
+    resolvers: Mapping[str, Resolver | Refused]
+    table: Table
 
 
 def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing: Sequence[Task] = ()) -> Plan:
@@ -50,22 +63,31 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
     the addresses they hand out are taken.
     """
     found = scene(desired, observed, now, policy, doing)
+    wires = Wires(naming.resolvers(found), networks.table(found))
     busy = {task.key for task in doing}
     entries = chain(
         _specs(found, now),
         images.pulls(desired.containers, observed.images, _asked_since(found, now), now),
-        networks.bridges(found, now),
+        networks.bridges(found, wires.resolvers, now),
+        networks.guard(found),
         _volumes(found),
-        _containers(found, now, busy),
-        networks.firewall(found),
+        _containers(found, wires, now, busy),
+        networks.firewall(found, wires.table),
+        naming.names(found, wires.resolvers, now),
         images.collection(desired, observed, policy.disk_limit, now),
     )
     open_entries = [entry for entry in entries if entry.key not in busy]
     return Plan(
         tasks=tuple(entry for entry in open_entries if isinstance(entry, Task)),
         waits=tuple(entry for entry in open_entries if isinstance(entry, Wait)),
-        look_again_at=images.next_check(desired.containers, observed.images, now),
+        look_again_at=_soonest(
+            images.next_check(desired.containers, observed.images, now), naming.next_question(found)
+        ),
     )
+
+
+def _soonest(*times: float | None) -> float | None:
+    return min((time for time in times if time is not None), default=None)
 
 
 # --- one generator per kind --------------------------------------------------------------------------------------
@@ -96,36 +118,39 @@ def _volumes(scene: Scene) -> Iterator[Entry]:
             yield Task(f"volume:{name}", "missing", (CreateVolume(volume),))
 
 
-def _containers(scene: Scene, now: float, busy: Set[str]) -> Iterator[Entry]:
+def _containers(scene: Scene, wires: Wires, now: float, busy: Set[str]) -> Iterator[Entry]:
     for name, container in sorted(scene.desired.containers.items()):
         if lifecycle.key(name) not in busy:  # else it would take a second address
-            yield from _replica(scene, container, now)
+            yield from _replica(scene, wires, container, now)
     for seen in scene.leaving:
         yield lifecycle.retire(seen, now, "not in any spec")
     for seen in scene.kept:
-        yield from _kept(scene, seen, seen.restart, now)
+        yield from _kept(scene, wires, seen, seen.restart, now)
 
 
 # --- containers --------------------------------------------------------------------------------------------------
 
 
-def _replica(scene: Scene, container: Container, now: float) -> Iterator[Entry]:
+def _replica(scene: Scene, wires: Wires, container: Container, now: float) -> Iterator[Entry]:
     instances = scene.instances.get(container.name, ())
     image = images.image_of(container, scene.observed.images)
     current = _current(scene, container, image)
     others = [seen for seen in instances if seen is not current]
     if current is None and (reason := _not_ready(scene, container, image) or _asks_first(container, image, now)):
         yield Wait(lifecycle.key(container.name), reason)
-        yield from (entry for seen in others for entry in _kept(scene, seen, container.restart, now))
+        yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
+    elif current is None and (reason := _occupied(scene, container)):
+        yield Wait(lifecycle.key(container.name), reason, now + LISTEN_AGAIN, reads=LISTENERS)
+        yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
     elif others:
         yield lifecycle.retire(others[0], now, _why_replaced(others[0], current, container, image))
     elif current is None:
         assert image is not None
-        yield from _create(scene, container, image, now)
+        yield from _create(scene, wires, container, image, now)
     elif reason := _waits_to_start(scene, container, current):
         yield Wait(lifecycle.key(container.name), reason)
     else:
-        yield from _kept(scene, current, container.restart, now)
+        yield from _kept(scene, wires, current, container.restart, now)
 
 
 def _current(scene: Scene, container: Container, image: SeenImage | None) -> SeenContainer | None:
@@ -194,6 +219,19 @@ def _waits_for_network(scene: Scene, name: str) -> str:
     return f"waits for network {name}{undeclared}"
 
 
+def _occupied(scene: Scene, container: Container) -> str:
+    """Which port that `container` would publish anew somebody else listens on, "" when none."""
+    published = {port for seen in scene.instances.get(container.name, ()) for port in seen.ports}
+    new = [port for port in container.ports if port not in published]
+    subnets = [subnet for seen in scene.observed.networks.values() for subnet in (seen.subnet, seen.subnet6)]
+    for port in new:
+        if listener := taken(port, scene.observed.listeners, subnets):
+            at = f"{port.host_ip or '*'}:{port.published}/{port.protocol}"
+            who = listener.owner or "another program"
+            return f"cannot publish host port {at}: {who} listens there; stop it, or publish another port"
+    return ""
+
+
 def _lends(scene: Scene, owner: str) -> bool:
     """Whether others can be started in this container's network namespace: it is there as long as this one is."""
     seen = scene.observed.containers.get(owner)
@@ -225,36 +263,40 @@ def _started(scene: Scene, name: str) -> bool:
     return any(isinstance(seen.state, Running | Exited) for seen in scene.instances.get(name, ()))
 
 
-def _create(scene: Scene, container: Container, image: SeenImage, now: float) -> Iterator[Entry]:
-    where = _joint(scene, container)
+def _create(scene: Scene, wires: Wires, container: Container, image: SeenImage, now: float) -> Iterator[Entry]:
+    where = _joint(scene, wires, container)
     if isinstance(where, Refused):
         yield Wait(lifecycle.key(container.name), where.message)
         return
     id, made = container_id(container, image.digest, now), revision(container, image.digest)
+    elsewhere = bool(where.shares) or container.host_network
     steps: tuple[Step, ...] = (
         CreateContainer(id, container, made, image, where),
-        *(() if where.shares or container.host_network else (ConnectContainer(id, container.name, where.endpoints),)),
-        StartContainer(id, container.name, 0, 0),
+        *(() if elsewhere else (ConnectContainer(id, container.name, where.endpoints),)),
+        # Where it may connect to must be in force before it runs; the table takes in who exists.
+        *(() if container.egress is not None else (StartContainer(id, container.name, 0, 0),)),
     )
     yield Task(lifecycle.key(container.name), "missing", steps, about=made)
 
 
-def _blocked(scene: Scene, seen: SeenContainer) -> str:
+def _blocked(scene: Scene, wires: Wires, seen: SeenContainer) -> str:
     """Why `seen` cannot be connected or started now."""
     if seen.shares and not _lends(scene, seen.shares):
         owner = scene.observed.containers.get(seen.shares)
         return _waits_for_owner(owner.name if owner else seen.shares[:12])
+    if seen.egress is not None and wires.table.digest != scene.observed.ruleset:
+        return "waits for the ruleset that says where it may connect to"
     absent = next((end.network.name for end in seen.endpoints if not scene.usable(end.network.name)), "")
     return f"waits for network {absent}" if absent else ""
 
 
-def _joint(scene: Scene, container: Container) -> Joint | Refused:
+def _joint(scene: Scene, wires: Wires, container: Container) -> Joint | Refused:
     """Where a new instance goes; all its networks are usable."""
     if container.shares:
         return Joint(shares=_owner(scene, container))
     names = [attachment.network for attachment in container.networks]
     subnets = {name: scene.subnets[name] for name in names}
-    return joint(
+    found = joint(
         container,
         Networks(
             declared=scene.networks,
@@ -263,11 +305,14 @@ def _joint(scene: Scene, container: Container) -> Joint | Refused:
             taken=scene.taken,
         ),
     )
+    if isinstance(found, Refused):
+        return found
+    return replace(found, nameservers=dns.nameservers(naming.view(scene, container), wires.resolvers))
 
 
-def _kept(scene: Scene, seen: SeenContainer, restart: Restart, now: float) -> Iterator[Entry]:
+def _kept(scene: Scene, wires: Wires, seen: SeenContainer, restart: Restart, now: float) -> Iterator[Entry]:
     """Keeps `seen` as it is: running, connected, and without leftovers."""
-    urgent = lifecycle.keep(seen, restart, _blocked(scene, seen), now)
+    urgent = lifecycle.keep(seen, restart, _blocked(scene, wires, seen), now)
     if urgent:
         yield urgent
     if not isinstance(urgent, Task) and (cleaning := lifecycle.clean(seen)):

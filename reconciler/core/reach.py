@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 
@@ -77,3 +78,13 @@ def _merged(ranges: Iterable[tuple[int, int]]) -> Sequence[tuple[int, int]]:
         else:
             merged.append((first, last))
     return merged
+
+
+@lru_cache(maxsize=4096)
+def is_network(host: str) -> bool:
+    """Whether `host` of a destination is an address or a network; else it is a name."""
+    try:
+        ip_network(host, strict=False)
+    except ValueError:
+        return False
+    return True

@@ -15,6 +15,7 @@ from reconciler.core import addresses
 from reconciler.core.addresses import Pool, Refused
 from reconciler.core.model import Desired, Observed, SeenContainer
 from reconciler.core.networking import Endpoint, Network, SeenNetwork
+from reconciler.core.ruleset import MARK
 from reconciler.core.steps import CreateContainer, CreateNetwork, Step, Task
 
 
@@ -29,6 +30,7 @@ class Policy:
     log_size: int = 10 * 1024 * 1024
     disk_limit: float = 0.85  # a fuller disk has unused images collected at once
     started: float = 0.0
+    mark: int = MARK
 
     @property
     def pools(self) -> tuple[Pool, Pool]:

@@ -55,9 +55,10 @@ class CreateNetwork:
     bridge: str
     subnet: str
     subnet6: str = ""
+    extra: tuple[str, ...] = ()  # more addresses of the bridge, on which resolvers listen
 
     def __str__(self) -> str:
-        subnets = ", ".join(filter(None, (self.subnet, self.subnet6)))
+        subnets = ", ".join(filter(None, (self.subnet, self.subnet6, *self.extra)))
         return f"create network {self.network.name} ({subnets} on {self.bridge})"
 
 
@@ -330,12 +331,14 @@ class Wait:
     """What is not done yet, and why. `until` is when to look again, None when an event will tell.
 
     `passing`: it ends by itself, with or without success, as a grace period does; `run --once` sits it out.
+    `reads` names what must be read again at the next look, as nothing rings for it (`core.names`).
     """
 
     key: str
     reason: str
     until: float | None = None
     passing: bool = False
+    reads: str = ""
 
     def __str__(self) -> str:
         waits = "" if self.reason.startswith("waits ") else "waits: "
@@ -347,18 +350,21 @@ class Plan:
     """What to do now and what to wait for. Neither tasks nor waits: converged.
 
     `look_again_at` is when something will be due although nothing happened, such as asking for a tag; None for never.
-    `unannounced` names what somebody waits for and nothing rings for: the next look reads it again.
     """
 
     tasks: tuple[Task, ...] = field(default=())
     waits: tuple[Wait, ...] = field(default=())
     look_again_at: float | None = None
-    unannounced: frozenset[str] = frozenset()
 
     @property
     def converged(self) -> bool:
         """Whether the host is as the specs say."""
         return not self.tasks and not self.waits
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """What somebody waits for and nothing rings for: the next look reads it again."""
+        return frozenset(wait.reads for wait in self.waits if wait.reads)
 
     def __str__(self) -> str:
         return "\n".join(str(entry) for entry in (*self.tasks, *self.waits))

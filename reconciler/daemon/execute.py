@@ -67,8 +67,8 @@ def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PL
             ports.images.check(reference, report, platform)
         case CollectImages(references, digests, age):
             ports.images.collect(references, digests, age)
-        case CreateNetwork(network, bridge, subnet, subnet6):
-            ports.networks.create(network, bridge, subnet, subnet6)
+        case CreateNetwork(network, bridge, subnet, subnet6, extra):
+            ports.networks.create(network, bridge, (subnet, subnet6), extra)
         case RemoveNetwork(name, bridge):
             ports.networks.remove(name, bridge)
         case CreateVolume(volume):

@@ -78,7 +78,7 @@ class Surroundings:
     policy: Policy
     host: Host
     resync: float  # seconds between two looks at everything
-    doorbells: Mapping[int, Callable[[], str]]  # descriptor -> drains it and names what rang
+    doorbells: Mapping[int, Callable[[], str]]  # descriptor -> drains it and names what rang, "" for nothing of ours
     monitors: Callable[[], Mapping[int, str]]  # pidfd -> id of the container whose monitor it is
     anticipate: Callable[[], None]  # told when containers are about to be started
     show: Callable[[Progress], None]  # called from workers while an image is pulled
@@ -111,7 +111,7 @@ class Loop:
         """One pass of the pipeline: the whole program."""
         around, now = self.around, self.around.clock()
         begun = time.perf_counter(), time.thread_time()
-        names |= self._collect(now) | self.plan.unannounced
+        names |= self._collect(now) | self.plan.reads
         observed = around.observe(names)
         if names & {SPECS, EVERYTHING}:
             self.desired = missing(meaning(around.load(), observed), observed, self.desired, now)
@@ -228,18 +228,24 @@ class Loop:
         """Sleep until something rings or is due; the names to look at."""
         self._watch_monitors()
         self.around.workers.wait_for_room(PATIENCE)
-        names: set[str] = set()
-        for fd, _ in self._epoll.poll(self._timeout()):
-            if fd in self.around.doorbells:
-                names.add(self.around.doorbells[fd]())
-            elif fd in self._watched:
-                names.add(CONTAINER + self._watched.pop(fd))
+        names = self._listen()
         names |= self.around.queue.take()
         now = self.around.clock()
         if not now < self._full_look_at <= now + self.around.resync:  # due, or somebody set the clock
             self._full_look_at = now + self.around.resync
             names.add(EVERYTHING)
         return frozenset(names)
+
+    def _listen(self) -> set[str]:
+        """The names of what rang; none when something is due or waits in the queue. What is not ours does not count."""
+        names: set[str] = set()
+        others = True
+        while others and not names:
+            fds = [fd for fd, _ in self._epoll.poll(self._timeout())]
+            others = bool(fds) and all(fd in self.around.doorbells for fd in fds)
+            names |= {self.around.doorbells[fd]() for fd in fds if fd in self.around.doorbells} - {""}
+            names |= {CONTAINER + self._watched.pop(fd) for fd in fds if fd in self._watched}
+        return names
 
     def _pause(self) -> frozenset[str]:
         """Wait a moment, or until a task or a signal rings: what else rings may go on until a look has seen why."""

@@ -17,8 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from reconciler.api.server import Server, serve
-from reconciler.core.names import LINKS, RULES, SPECS
-from reconciler.core.networking import Pairs, Resolver
+from reconciler.core.names import NAMES, RULES, SPECS
 from reconciler.core.progress import Progress
 from reconciler.core.scene import Policy
 from reconciler.core.status import Host, Snapshot
@@ -28,15 +27,20 @@ from reconciler.daemon.queue import Queue, Retries
 from reconciler.daemon.watch import Watch
 from reconciler.daemon.workers import Workers
 from reconciler.errors import HostError
-from reconciler.host import netlink
 from reconciler.host.bundles import ContainerBundles
 from reconciler.host.cgroups import Cgroups, detect
+from reconciler.host.doorbells import drain, open_rules_doorbell
 from reconciler.host.firewall import Nftables
 from reconciler.host.images.store import ImageStore
+from reconciler.host.listeners import listening
+from reconciler.host.lookup import Lookup
+from reconciler.host.names import DnsmasqNames
 from reconciler.host.networks import BridgeNetworks
 from reconciler.host.observe import Observer, Readers
 from reconciler.host.observe.containers import ContainerReader
 from reconciler.host.observe.links import LinkReader
+from reconciler.host.observe.names import NameReader
+from reconciler.host.resolvers import Places
 from reconciler.host.runtime import OciRuntime
 from reconciler.host.versions import runtime_version
 from reconciler.host.volumes import VolumeFolders
@@ -45,20 +49,6 @@ from reconciler.settings import Settings
 from reconciler.sources.specs import Specs as SpecFiles
 
 STOP_TIME = 5.0  # seconds that tasks have to end when the daemon is stopped
-
-
-class _NoNames:
-    def serve(self, resolver: Resolver) -> None:
-        """No."""
-
-    def stop(self, name: str) -> None:
-        """No."""
-
-    def write(self, network: str, hosts: Pairs) -> None:
-        """No."""
-
-    def resolve(self, names: tuple[str, ...]) -> None:
-        """No."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +81,9 @@ class Adapters:
     volumes: VolumeFolders
     firewall: Nftables
     containers: ContainerReader
+    links: LinkReader
+    names: NameReader
+    lookup: Lookup
     cgroups: Cgroups
     observer: Observer
 
@@ -99,20 +92,28 @@ def adapters(settings: Settings) -> Adapters:
     """Enough to look at the host; nothing of it is changed by making them."""
     images, volumes, firewall = ImageStore(settings), VolumeFolders(settings), Nftables(settings)
     cgroups = detect(settings.instance, settings.cgroup_driver)
-    containers = ContainerReader(settings, cgroups)
+    containers, links = ContainerReader(settings, cgroups), LinkReader(settings)
+    lookup = Lookup(Places(settings.run).resolved)
+    names = NameReader(settings, lookup.known)
     readers = Readers(
         images=images.seen,
         usage=images.usage,
         volumes=volumes.seen,
         containers=containers,
-        links=LinkReader(settings).look,
+        links=links.look,
         ruleset=firewall.look,
+        guarded=firewall.guarded,
+        names=names.look,
+        listeners=listening,
     )
     return Adapters(
         images=images,
         volumes=volumes,
         firewall=firewall,
         containers=containers,
+        links=links,
+        names=names,
+        lookup=lookup,
         cgroups=cgroups,
         observer=Observer(readers),
     )
@@ -126,6 +127,7 @@ def policy(settings: Settings, started: float = 0.0) -> Policy:
         network_prefix=settings.network_prefix,
         log_size=settings.logs.size,
         started=started,
+        mark=settings.packet_mark,
     )
 
 
@@ -161,7 +163,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
             bundles=bundles,
             runtime=runtime,
             networks=BridgeNetworks(settings),
-            names=_NoNames(),
+            names=DnsmasqNames(settings, found.cgroups, found.lookup),
             firewall=found.firewall,
             volumes=found.volumes,
         ),
@@ -173,7 +175,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         policy=policy(settings, time.time()),
         host=describe(settings, found.cgroups),
         resync=settings.resync,
-        doorbells=_doorbells(),
+        doorbells={**found.links.doorbells(), **_rules_doorbell(), **_names_doorbell(found.names)},
         monitors=found.containers.monitors,
         anticipate=runtime.anticipate,
         show=show,
@@ -237,16 +239,22 @@ def describe(settings: Settings, cgroups: Cgroups) -> Host:
     )
 
 
-def _doorbells() -> dict[int, Callable[[], str]]:
-    """The kernel's own notices of changed links, addresses, routes and rules."""
-    links, rules = netlink.open_doorbell(), netlink.open_rules_doorbell()
+def _names_doorbell(reader: NameReader) -> dict[int, Callable[[], str]]:
+    """Rings for the end of a resolver, and for a record that changed."""
 
-    def links_rang() -> str:
-        netlink.drain(links)
-        return LINKS
+    def rang() -> str:
+        reader.drain()
+        return NAMES
 
-    def rules_rang() -> str:
-        netlink.drain(rules)
+    return {reader.fileno(): rang}
+
+
+def _rules_doorbell() -> dict[int, Callable[[], str]]:
+    """The kernel's own notice of changed rules."""
+    rules = open_rules_doorbell()
+
+    def rang() -> str:
+        drain(rules)
         return RULES
 
-    return {links.fileno(): links_rang, rules.fileno(): rules_rang}
+    return {rules.fileno(): rang}

@@ -33,11 +33,8 @@ _unpack_attribute = _ATTRIBUTE.unpack_from
 _ANY = range(1 << 14)
 _LARGE = 1 << 16  # the kernel fills at most 32 KiB a datagram
 
-# Groups as bits of sockaddr_nl.nl_groups: RTNLGRP_LINK 1, RTNLGRP_IPV4_IFADDR 5, RTNLGRP_IPV4_ROUTE 7,
-# RTNLGRP_IPV4_RULE 8, RTNLGRP_IPV6_RULE 19, RTNLGRP_IPV4_NETCONF 24 (forwarding switched on or off);
-# NFNLGRP_NFTABLES 7.
-_LINKS_ADDRESSES_ROUTES = 1 << 0 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 18 | 1 << 23
-_RULES = 1 << 6
+SOL_NETLINK = 270
+_STRICT = 12  # NETLINK_GET_STRICT_CHK: a dump obeys what its header says, as the table of routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +79,19 @@ def attributes(data: bytes, offset: int = 0, wanted: Container[int] = _ANY) -> M
     return found
 
 
+def first(data: bytes, kind: int) -> bytes:
+    """The value of the first attribute of that type, b"" for none; reads no further than there."""
+    offset, end = 0, len(data) - 3
+    while offset < end:
+        length, found = _unpack_attribute(data, offset)
+        if length < 4:
+            break
+        if found & 0x3FFF == kind:
+            return data[offset + 4 : offset + length]
+        offset += length + 3 & ~3
+    return b""
+
+
 def values(data: bytes) -> Iterator[bytes]:
     """The values of a list, in order: attributes that all have the same type."""
     offset = 0
@@ -123,6 +133,8 @@ class Netlink:
 
     def __init__(self, family: int = ROUTE) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
+        if family == ROUTE:
+            self._socket.setsockopt(SOL_NETLINK, _STRICT, 1)
         self._sequence = 0
 
     def __enter__(self) -> Netlink:
@@ -138,15 +150,20 @@ class Netlink:
         self._socket.close()
 
     def change(self, *messages: Message) -> None:
-        """Send all messages in one datagram. The kernel tries each, in order; raises its first refusal."""
-        first = self._sequence + 1
-        self._send(tuple(Message(entry.kind, entry.flags | ACK, entry.body) for entry in messages))
-        refusal = 0
-        while first <= self._sequence:
+        """Send all messages in one datagram. The kernel tries each, in order; raises its first refusal.
+
+        Only the last one asks for an answer: refusals come by themselves, and each answer is one more system call.
+        """
+        if not messages:
+            return
+        first, last = self._sequence + 1, messages[-1]
+        self._send((*messages[:-1], Message(last.kind, last.flags | ACK, last.body)))
+        refusal, answered = 0, False
+        while not answered:
             for sequence, answer in decode(self._socket.recv(_LARGE)):
                 if answer.kind == _ERROR and sequence >= first:
                     refusal = refusal or _code(answer)
-                    first = sequence + 1
+                    answered = sequence == self._sequence
         _raise(refusal)
 
     def transact(self, messages: tuple[Message, ...]) -> None:
@@ -165,13 +182,23 @@ class Netlink:
 
     def ask(self, message: Message) -> bytes:
         """The body of the one answer to a question that is no dump."""
-        self._send((message,))
-        while True:
+        (answer,) = self.ask_each(message)
+        if answer is None:
+            _raise(errno.ENODEV)
+        return answer or b""
+
+    def ask_each(self, *messages: Message) -> list[bytes | None]:
+        """The answers to questions that are no dumps, sent in one datagram; None where there is no such device."""
+        if not messages:
+            return []
+        first = self._sequence + 1
+        self._send(messages)
+        answers: dict[int, Message] = {}
+        while len(answers) < len(messages):
             for sequence, answer in decode(self._socket.recv(_LARGE)):
-                if sequence == self._sequence:
-                    if answer.kind == _ERROR:
-                        _raise(_code(answer))
-                    return answer.body
+                if sequence >= first:
+                    answers[sequence - first] = answer
+        return [_answered(answers[place]) for place in range(len(messages))]
 
     def dump(self, kind: int, body: bytes) -> list[bytes]:
         """The bodies of all answers to a dump; asks again when the kernel says that it changed meanwhile."""
@@ -203,6 +230,14 @@ class Netlink:
         self._socket.send(data)
 
 
+def _answered(answer: Message) -> bytes | None:
+    if answer.kind != _ERROR:
+        return answer.body
+    if _code(answer) not in {0, errno.ENODEV}:
+        _raise(_code(answer))
+    return None
+
+
 def _code(answer: Message) -> int:
     return -int(struct.unpack_from("=i", answer.body)[0])
 
@@ -222,35 +257,11 @@ def saying(what: str) -> Iterator[None]:
         raise HostError(f"cannot {what}: {error.strerror}{where}") from error
 
 
-# --- doorbells ---------------------------------------------------------------------------------------------------
-
-
-def open_doorbell() -> socket.socket:
-    """A socket that becomes readable when a link, IPv4 address or route changes in this namespace, or forwarding."""
-    return _listen(ROUTE, _LINKS_ADDRESSES_ROUTES)
-
-
-def open_rules_doorbell() -> socket.socket:
-    """A socket that becomes readable when any nftables ruleset of this namespace changes."""
-    return _listen(NETFILTER, _RULES)
-
-
-def drain(bell: socket.socket) -> bool:
-    """Take everything that waits at the doorbell; whether it rang. Too much to keep (ENOBUFS) is ringing too."""
-    rang = False
-    while True:
-        try:
-            bell.recv(1)  # what it says does not matter: the rest of a datagram is dropped
-        except BlockingIOError:
-            return rang
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
-        rang = True
-
-
-def _listen(family: int, groups: int) -> socket.socket:
-    flags = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-    bell = socket.socket(socket.AF_NETLINK, flags, family)
-    bell.bind((0, groups))
-    return bell
+@contextmanager
+def if_there() -> Iterator[None]:
+    """Go on when the kernel says that there is no such link."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise

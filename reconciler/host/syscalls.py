@@ -74,14 +74,19 @@ def getsockopt(descriptor: int, level: int, option: int, data: bytes) -> bytes:
     return buffer.raw[: length.value]
 
 
-def inotify_init() -> int:
-    """inotify_init1(2): a descriptor that neither blocks nor outlives exec."""
+def inotify() -> int:
+    """inotify_init1(2): a descriptor that does not block and is closed for programs that are run."""
     return _made(_libc.inotify_init1(ctypes.c_int(os.O_NONBLOCK | os.O_CLOEXEC)))
 
 
-def inotify_add_watch(descriptor: int, path: str, mask: int) -> int:
+def inotify_watch(descriptor: int, path: str, events: int) -> int:
     """inotify_add_watch(2); the number of the watch, the same one for the same file."""
-    return _made(_libc.inotify_add_watch(ctypes.c_int(descriptor), os.fsencode(path), ctypes.c_uint32(mask)), path)
+    return _made(_libc.inotify_add_watch(ctypes.c_int(descriptor), os.fsencode(path), ctypes.c_uint32(events)), path)
+
+
+def inotify_ignore(descriptor: int, number: int) -> None:
+    """inotify_rm_watch(2)."""
+    _call(_libc.inotify_rm_watch(ctypes.c_int(descriptor), ctypes.c_int(number)))
 
 
 def parse_inotify(events: bytes) -> Iterator[int]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reconciler.core.addresses import bridge_name, gateway
 from reconciler.core.model import Container, Desired, PullPolicy, Restart, Volume, VolumeMount
-from reconciler.core.networking import Attachment, Endpoint, Network, Port
+from reconciler.core.networking import Attachment, Destination, Endpoint, Network, Port
 from tests.fakes import FakeHost
 
 WEB = "docker.io/library/web:1"
@@ -85,6 +85,8 @@ def apps(draw: st.DrawFn, name: str) -> list[Container]:
         networks = draw(st.sampled_from([(own,), (own,), (own, shared), (), None]))
         lender = found[0] if found and networks is None and found[0].restart.policy == "always" else None
         where: dict[str, object] = {"networks": attached(*(networks or ()))}
+        if draw(st.integers(0, 4)) == 0:
+            where["egress"] = (Destination(host="10.9.0.0/16"), Destination(host="example.org", ports=(443, 443)))
         if lender:
             where, ports, first = {"networks": (), "shares": lender.name}, (), lender.service
         found += [
@@ -155,7 +157,24 @@ def _remove(host: FakeHost) -> None:
         del host.containers[id]
 
 
+def _unguard(host: FakeHost) -> None:
+    host.guarded = ()
+
+
+def _silence(host: FakeHost) -> None:
+    for name in sorted(host.resolvers)[:1]:
+        del host.resolvers[name]
+
+
+def _rename(host: FakeHost) -> None:
+    for network in sorted(host.names)[:1]:
+        host.names[network] = (("stranger", "192.0.2.1 web\n"),)
+
+
 disturbances: st.SearchStrategy[Callable[[FakeHost], None]] = st.sampled_from(
-    [_nothing, FakeHost.reboot, _crash, _flush, _unbridge, _unlink, _forget_images, _move_tags, _a_day_passes, _remove]
+    [
+        *(_nothing, FakeHost.reboot, _crash, _flush, _unbridge, _unlink, _forget_images, _move_tags),
+        *(_a_day_passes, _remove, _unguard, _silence, _rename),
+    ]
 )
 """Something happens to the host that nobody declared."""

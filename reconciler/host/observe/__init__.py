@@ -12,8 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from reconciler.core.model import Observed, SeenContainer, SeenImage
-from reconciler.core.names import CONTAINER, EVERYTHING, IMAGES, LINKS, RULES, VOLUMES
+from reconciler.core.names import CONTAINER, EVERYTHING, IMAGES, LINKS, LISTENERS, NAMES, RULES, SPECS, VOLUMES
+from reconciler.core.networking import Listener
+from reconciler.core.wiring import disconnected, with_addresses
 from reconciler.host.observe.links import Links
+from reconciler.host.observe.names import SeenNames
 
 
 class Containers(Protocol):
@@ -31,8 +34,20 @@ class Readers:
     usage: Callable[[], tuple[float | None, float]]  # of the image store
     volumes: Callable[[], frozenset[str]]
     containers: Containers
-    links: Callable[[], Links]
+    links: Callable[[bool], Links]  # True for a look from nothing
     ruleset: Callable[[], str]
+    guarded: Callable[[], tuple[str, ...]]
+    names: Callable[[bool], SeenNames]  # True for a look from nothing
+    listeners: Callable[[bool], tuple[Listener, ...]]  # True to say who they are, which takes its time
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """A container as it was read, what its links showed, and what follows from both."""
+
+    seen: SeenContainer
+    shown: tuple[object, ...]
+    result: SeenContainer
 
 
 @dataclass(slots=True)
@@ -44,19 +59,21 @@ class Observer:
     _usage: tuple[float | None, float] = (None, 0.0)
     _volumes: frozenset[str] = frozenset()
     _ruleset: str = ""
-    _joined: dict[str, tuple[SeenContainer, SeenContainer]] = field(default_factory=dict)
+    _guarded: tuple[str, ...] = ()
+    _names: SeenNames = field(default_factory=SeenNames)
+    _listeners: tuple[Listener, ...] = ()
+    _joined: dict[str, _Joined] = field(default_factory=dict)
 
     def look(self, names: frozenset[str]) -> Observed:
         """The host as it is now; see `core.names` for what may be named."""
         everything = EVERYTHING in names
-        if everything or LINKS in names:
-            self._links = self.readers.links()
-        if everything or RULES in names:
-            self._ruleset = self.readers.ruleset()
         if everything or IMAGES in names:
             self._usage = self.readers.usage()
         if everything or VOLUMES in names:
             self._volumes = self.readers.volumes()
+        if everything or names & {SPECS, LISTENERS}:
+            self._listeners = self.readers.listeners(LISTENERS in names)
+        self._look_at_networks(names, everything)
         ids = (
             None
             if everything
@@ -69,25 +86,41 @@ class Observer:
             containers=self._join(self.readers.containers.look(ids)),
             ruleset=self._ruleset,
             routes=self._links.routes,
+            guarded=self._guarded,
+            resolvers=self._names.resolvers,
+            names=self._names.names,
+            resolved=self._names.resolved,
+            listeners=self._listeners,
             collected_at=self._usage[0],
             disk_used=self._usage[1],
         )
 
+    def _look_at_networks(self, names: frozenset[str], everything: bool) -> None:
+        if everything or LINKS in names:
+            self._links = self.readers.links(everything)
+            self._guarded = self.readers.guarded()
+        elif RULES in names:
+            self._guarded = self.readers.guarded()
+        if everything or RULES in names:
+            self._ruleset = self.readers.ruleset()
+        if everything or NAMES in names:
+            self._names = self.readers.names(everything)
+
     def _join(self, found: Mapping[str, SeenContainer]) -> dict[str, SeenContainer]:
         """Containers with their links; an unchanged one stays the same object, so that comparing it costs nothing."""
-        self._joined = {id: self._with_link(id, seen) for id, seen in found.items()}
-        return {id: joined for id, (_, joined) in self._joined.items()}
+        self._joined = {id: self._with_links(id, seen) for id, seen in found.items()}
+        return {id: joined.result for id, joined in self._joined.items()}
 
-    def _with_link(self, id: str, seen: SeenContainer) -> tuple[SeenContainer, SeenContainer]:
-        disconnected = self._disconnected(id, seen)
+    def _with_links(self, id: str, seen: SeenContainer) -> _Joined:
+        links = self._links
+        shown = links.insides.get(id), links.ends.get(id, {}), links.granted.get(id, {})
         before = self._joined.get(id)
-        if before and before[0] is seen and before[1].disconnected == disconnected:
+        if before and before.seen is seen and before.shown == shown:
             return before
-        return seen, seen if seen.disconnected == disconnected else replace(seen, disconnected=disconnected)
-
-    def _disconnected(self, id: str, seen: SeenContainer) -> str:
-        if seen.host_network or seen.shares:
-            return ""
-        if id not in self._links.pinned:
-            return "its network namespace is not kept"
-        return "its link is gone" if seen.endpoints and id not in self._links.attached else ""
+        endpoints = with_addresses(seen.endpoints, shown[2])
+        elsewhere = seen.host_network or seen.shares  # who is in somebody else's namespace has no links of its own
+        fault = "" if elsewhere else disconnected(endpoints, shown[0], shown[1])
+        last = before.result if before and before.seen is seen else seen
+        if (last.endpoints, last.disconnected) != (endpoints, fault):
+            last = replace(seen, endpoints=endpoints, disconnected=fault)
+        return _Joined(seen, shown, last)

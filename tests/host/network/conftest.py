@@ -20,8 +20,9 @@ import pytest
 
 from reconciler.core.addresses import bridge_name
 from reconciler.core.model import digest
-from reconciler.core.networking import Network
+from reconciler.core.networking import Endpoint, Network
 from reconciler.core.ruleset import Bridge, Published, Rules, render
+from reconciler.core.wiring import disconnected
 from reconciler.host import syscalls
 from reconciler.host.firewall import Nftables
 from reconciler.host.namespaces import pinned
@@ -67,6 +68,9 @@ class World:
         self.firewall = Nftables(self.settings)
         self.reader = LinkReader(self.settings)
         self.known: dict[str, str] = {}  # network -> subnet
+        self.known6: dict[str, str] = {}
+        self.declared: dict[str, Network] = {}
+        self.joined: dict[str, tuple[Endpoint, ...]] = {}  # by container
         self.closing = closing
         self.outside = run / "outside"
         closing.callback(self.reader.close)
@@ -74,18 +78,50 @@ class World:
 
     # --- the host ---
 
-    def network(self, name: str) -> str:
+    def network(self, name: str, ipv6: bool = False, mtu: int = 0) -> str:
         """A network; its bridge."""
         bridge = bridge_name("test", name)
-        subnet = self.known.setdefault(name, f"10.192.{len(self.known) + 3}.1/24")
-        self.networks.create(Network(name=name, app=name, spec=f"{name}.toml"), bridge, subnet)
+        self.known.setdefault(name, f"10.192.{len(self.known) + 3}.1/24")
+        if ipv6:
+            self.known6.setdefault(name, f"fd00:{len(self.known6) + 3}::1/64")
+        network = Network(name=name, app=name, spec=f"{name}.toml", enable_ipv6=ipv6, mtu=mtu)
+        self.declared.setdefault(name, network)
+        self.networks.create(self.declared[name], bridge, (self.known[name], self.known6.get(name, "")))
         return bridge
 
-    def container(self, network: str, number: int) -> str:
-        """A container connected to the network; its id."""
+    def container(self, network: str, number: int, *others: str) -> str:
+        """A container connected to the network, which has its default route, and to the others; its id."""
         id = self.id(network, number)
-        self.networks.connect(id, bridge_name("test", network), self.address(network, number), self.known[network])
+        places = [self.endpoint(name, number, place) for place, name in enumerate((network, *others))]
+        self.join(id, *places)
         return id
+
+    def endpoint(self, network: str, number: int, place: int = 0) -> Endpoint:
+        """Container `number`'s place in a network."""
+        subnet, subnet6 = self.known[network], self.known6.get(network, "")
+        return Endpoint(
+            network=self.declared[network],
+            bridge=bridge_name("test", network),
+            interface=f"eth{place}",
+            ipv4=f"{self.address(network, number)}/24",
+            ipv6=subnet6 and subnet6.replace("::1/", f"::{number}/"),
+            gateway4="" if place else subnet.partition("/")[0],
+            gateway6="" if place else subnet6.partition("/")[0],
+        )
+
+    def join(self, id: str, *endpoints: Endpoint) -> None:
+        """Connect a container to its networks."""
+        self.joined[id] = endpoints
+        self.networks.connect(id, endpoints)
+
+    def fault(self, id: str, full: bool = True) -> str:
+        """What is wrong with a container's links, as a look sees it."""
+        links = self.reader.look(full)
+        return disconnected(self.joined.get(id, ()), links.insides.get(id), links.ends.get(id, {}))
+
+    def drift(self, network: str) -> str:
+        """What is wrong with a network, as a look sees it."""
+        return self.reader.look().networks[network].drift
 
     def address(self, network: str, number: int) -> str:
         return self.known[network].removesuffix(".1/24") + f".{number}"
@@ -122,10 +158,19 @@ class World:
 
     # --- who serves and who asks ---
 
-    def serve(self, namespace: Path, port: int, name: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
+    def serve(
+        self,
+        namespace: Path,
+        port: int,
+        name: str,
+        kind: socket.SocketKind = socket.SOCK_STREAM,
+        family: socket.AddressFamily = socket.AF_INET,
+    ) -> None:
         """Answer everybody at `port` of the namespace with `name` and the address that the question came from."""
-        server = within(namespace, lambda: socket.socket(socket.AF_INET, kind))
-        server.bind(("0.0.0.0", port))
+        server = within(namespace, lambda: socket.socket(family, kind))
+        if family == socket.AF_INET6:
+            server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        server.bind(("", port))
         if kind == socket.SOCK_STREAM:
             server.listen(512)
         thread = threading.Thread(target=_answer, args=(server, name), daemon=True)
@@ -143,7 +188,8 @@ class World:
         timeout: float = 5.0,
     ) -> tuple[str, str]:
         """Who answers at that address and port, and the address it saw; raises the kernel's refusal."""
-        with within(namespace, lambda: socket.socket(socket.AF_INET, kind)) as client:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with within(namespace, lambda: socket.socket(family, kind)) as client:
             client.settimeout(timeout)
             client.connect((host, port))
             client.send(b"?")

@@ -40,7 +40,7 @@ def reverse(server: str, address: str) -> Answer:
 
 
 def question(name: str, kind: int) -> bytes:
-    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".") if label)
+    labels: bytes = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".") if label)
     return struct.pack("!6H", 4711, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!2H", kind, 1)
 
 
@@ -67,7 +67,7 @@ def _said(message: bytes, kind: int, place: int, size: int) -> str:
 
 
 def _name(message: bytes, place: int) -> tuple[str, int]:
-    labels = []
+    labels: list[str] = []
     while size := message[place]:
         if size >= 0xC0:
             rest = struct.unpack_from("!H", message, place)[0] & 0x3FFF

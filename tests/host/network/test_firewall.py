@@ -13,9 +13,10 @@ from reconciler.core.reach import Reach
 from reconciler.core.ruleset import Bound, Bridge, Published, Restricted, Rules, render
 from reconciler.errors import HostError
 from reconciler.host import firewall
+from reconciler.host.doorbells import drain, open_rules_doorbell
 from reconciler.host.elements import MOST, difference
 from reconciler.host.firewall import Nftables
-from reconciler.host.netlink import NETFILTER, Message, Netlink, drain, open_rules_doorbell
+from reconciler.host.netlink import NETFILTER, Message, Netlink
 from reconciler.host.nftables import fingerprint, generation
 from tests.core.test_ruleset import EVERYTHING, NETWORKS, PUBLISHED, RULES
 from tests.host.network.conftest import World, nft

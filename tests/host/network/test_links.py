@@ -15,12 +15,23 @@ from hypothesis import strategies as st
 
 from reconciler.core.model import digest
 from reconciler.core.networking import Network, SeenNetwork
+from reconciler.core.wiring import HostEnd, Made
 from reconciler.errors import HostError
-from reconciler.host import rtnetlink
-from reconciler.host.aliases import LIMIT, container_alias, network_alias, parse_container, parse_network
+from reconciler.host import inet, rtnetlink
+from reconciler.host.aliases import (
+    LIMIT,
+    Marked,
+    container_alias,
+    departed_alias,
+    network_alias,
+    parent_alias,
+    parse_container,
+    parse_network,
+)
+from reconciler.host.inet import Address, Route
 from reconciler.host.netlink import decode
-from reconciler.host.observe.links import Links, read
-from reconciler.host.rtnetlink import LOWER_UP, UP, Address, Link, Route
+from reconciler.host.observe.links import Dump, Links, read
+from reconciler.host.rtnetlink import UP, Link
 from tests.host.network.conftest import World, ip
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -32,70 +43,75 @@ def bodies(name: str) -> list[bytes]:
     return [message.body for _, message in decode((RECORDED / name).read_bytes()) if message.kind != DONE]
 
 
-def recorded() -> tuple[list[Link], list[Address], list[Route]]:
-    routes = map(rtnetlink.parse_route, bodies("routes.bin"))
-    return (
-        [rtnetlink.parse_link(body) for body in bodies("links.bin")],
-        [rtnetlink.parse_address(body) for body in bodies("addresses.bin")],
-        [route for route in routes if route],
+def recorded() -> Dump:
+    routes = map(inet.parse_route, bodies("routes.bin"))
+    return Dump(
+        links=[rtnetlink.parse_link(body) for body in bodies("links.bin")],
+        addresses=[inet.parse_address(body) for body in bodies("addresses.bin")],
+        routes=[route for route in routes if route],
+        settings={"ipv4.ip_forward": 1},
     )
 
 
+def veth(number: str) -> str:
+    return "rc" + digest(number)[:10]
+
+
 def test_the_recorded_host() -> None:
-    assert read("reconciler", *recorded(), forwarding=True) == Links(
+    assert read("reconciler", recorded()) == Links(
         networks={
-            "a_default": SeenNetwork(
-                name="a_default", app="a", spec="a.toml", bridge=BRIDGE, subnet="10.192.3.1/24", up=True
-            )
+            "a_default": SeenNetwork(name="a_default", app="a", spec="a.toml", bridge=BRIDGE, subnet="10.192.3.1/24")
         },
-        attached=frozenset({digest("0")}),
+        ends={
+            digest("0"): {BRIDGE: HostEnd(name=veth("0"), bridge=BRIDGE)},
+            digest("1"): {BRIDGE: HostEnd(name=veth("1"), bridge="", hairpin=False)},
+            digest("2"): {BRIDGE: HostEnd(name=veth("2"), bridge=BRIDGE)},
+        },
         routes=("10.200.0.0/16", "172.30.0.0/16", "192.0.2.0/24"),
     )
 
 
 def test_another_instance_sees_nothing_of_it_but_its_subnet() -> None:
-    seen = read("demo", *recorded(), forwarding=True)
+    seen = read("demo", recorded())
     assert seen.networks == {}
-    assert seen.attached == frozenset()
+    assert seen.ends == {}
     assert "10.192.3.0/24" in seen.routes
 
 
 def test_links_are_read_whole() -> None:
-    links, addresses, _ = recorded()
-    by_name = {link.name: link for link in links}
-    assert set(by_name) >= {"lo", "cable", "far", "br0", BRIDGE, "rc" + digest("0")[:10]}
-    veth = by_name["rc" + digest("0")[:10]]
-    assert (veth.kind, veth.mtu, veth.master) == ("veth", 1500, by_name[BRIDGE].index)
-    assert veth.netnsid is not None
+    dump = recorded()
+    by_name = {link.name: link for link in dump.links}
+    assert set(by_name) >= {"lo", "cable", "far", "br0", BRIDGE, veth("0")}
+    end = by_name[veth("0")]
+    assert (end.kind, end.mtu, end.master) == ("veth", 1500, by_name[BRIDGE].index)
+    assert end.netnsid is not None
+    assert end.hairpin
     assert (by_name["cable"].peer, by_name["cable"].netnsid) == (by_name["far"].index, None)
     assert by_name["cable"].alias == "an uplink: of somebody"
-    assert Address(by_name["cable"].index, "192.0.2.1", 24) in addresses
+    assert Address(by_name["cable"].index, "192.0.2.1/24") in dump.addresses
+    assert rtnetlink.settings(by_name[BRIDGE])[f"ipv4.conf.{BRIDGE}.route_localnet"] == 1
 
 
-def test_a_look_says_when_a_network_lost_its_address_or_is_down() -> None:
-    links, _, routes = recorded()
-    down = [replace(link, flags=link.flags & ~UP) if link.name == BRIDGE else link for link in links]
-    seen = read("reconciler", down, [], routes, forwarding=True).networks["a_default"]
-    assert (seen.subnet, seen.up) == ("", False)
+def test_a_bridge_that_was_marked_by_an_older_release_is_known_by_what_it_has() -> None:
+    dump = recorded()
+    down = [replace(link, flags=link.flags & ~UP) if link.name == BRIDGE else link for link in dump.links]
+    seen = read("reconciler", replace(dump, links=down, addresses=[])).networks["a_default"]
+    assert (seen.subnet, seen.drift) == ("", f"bridge {BRIDGE} is down")
 
 
-def test_a_network_of_a_host_that_does_not_forward_is_not_up() -> None:
-    assert not read("reconciler", *recorded(), forwarding=False).networks["a_default"].up
+def test_a_bridge_keeps_the_subnet_that_it_was_made_with() -> None:
+    made = Made(subnet="10.0.0.1/24", subnet6="fd00::1/64", mtu=1400)
+    alias = network_alias("i", Network(name="n", app="a", spec="s"), made)
+    link = Link(index=1, name="b", kind="bridge", flags=UP, mtu=1400, alias=alias)
+    seen = read("i", Dump(links=[link])).networks["n"]
+    assert (seen.subnet, seen.subnet6, seen.mtu) == ("10.0.0.1/24", "fd00::1/64", 1400)
+    assert seen.drift == "its address 10.0.0.1/24 is gone"
 
 
-@given(st.data())
-def test_a_container_is_attached_only_when_all_is_right(data: st.DataObject) -> None:
-    alias = network_alias("i", Network(name="n", app="a", spec="s"))
-    bridges = [
-        Link(index=1, name="b1", kind="bridge", alias=alias),
-        Link(index=2, name="b2", kind="bridge", alias=alias),
-    ]
-    master = data.draw(st.sampled_from([0, 1, 2, 9]))
-    flags = data.draw(st.sampled_from([0, UP, LOWER_UP, UP | LOWER_UP]))
-    instance = data.draw(st.sampled_from(["i", "j"]))
-    veth = Link(index=5, name="v", flags=flags, alias=container_alias(instance, "c", "b1"), master=master)
-    right = master == 1 and flags == UP | LOWER_UP and instance == "i"
-    assert read("i", [veth, *bridges], [], [], forwarding=True).attached == (frozenset({"c"}) if right else frozenset())
+def test_routes_that_are_nobodys_subnet_are_none() -> None:
+    routes = [Route(1, "0.0.0.0/0", "192.0.2.1"), Route(1, "::/0", "fd00::1"), Route(1, "fe80::/64"),
+              Route(1, "2001:db8::/64"), Route(1, "192.0.2.0/24")]  # fmt: skip
+    assert read("i", Dump(links=[], routes=routes)).routes == ("192.0.2.0/24", "2001:db8::/64")
 
 
 # --- aliases -----------------------------------------------------------------------------------------------------
@@ -103,13 +119,32 @@ def test_a_container_is_attached_only_when_all_is_right(data: st.DataObject) -> 
 WORDS = st.text("abcdefghijklmnopqrstuvwxyz0123456789_-", min_size=1, max_size=30)
 
 
-@given(WORDS, WORDS, WORDS, st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30))
-def test_a_network_is_read_back_from_its_alias(instance: str, name: str, app: str, spec: str) -> None:
-    network = Network(name=name, app=app, spec=spec)
-    alias = network_alias(instance, network)
-    assert parse_network(instance, alias) == network
+MADE = st.builds(
+    Made,
+    mtu=st.integers(68, 65535),
+    subnet=st.sampled_from(["", "10.192.3.1/24"]),
+    subnet6=st.sampled_from(["", "fd00::1/64", "2001:db8:1:2:3:4:5:6/128"]),
+)
+
+
+@given(WORDS, WORDS, st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30), MADE)
+def test_a_network_is_read_back_from_its_alias(instance: str, name: str, spec: str, made: Made) -> None:
+    network = Network(name=name, app=name, spec=spec)
+    alias = network_alias(instance, network, made)
+    assert parse_network(instance, alias) == Marked(name=name, app=name, spec=spec, made=made)
     assert parse_network(instance + "x", alias) is None
     assert parse_container(instance, alias) is None
+
+
+def test_the_mark_of_an_older_release_is_understood() -> None:
+    seen = parse_network("i", "i:network:n_default:n:folder/a:b.toml")
+    assert seen == Marked(name="n_default", app="n", spec="folder/a:b.toml", made=None)
+
+
+@pytest.mark.parametrize("alias", [departed_alias("i"), parent_alias("i"), "i:bridge:n:a:x,y:s", "i:bridge:n:a:s"])
+def test_other_marks_are_no_networks(alias: str) -> None:
+    assert parse_network("i", alias) is None
+    assert parse_container("i", alias) is None
 
 
 @given(WORDS, st.from_regex("[0-9a-f]{64}", fullmatch=True), WORDS)
@@ -126,14 +161,16 @@ def test_any_alias_may_be_on_a_link(alias: str) -> None:
     assert parse_container("reconciler", alias) is None
 
 
-@pytest.mark.parametrize("length", [LIMIT - len("i:network:n:a:"), LIMIT - len("i:network:n:a:") + 1])
-def test_an_alias_fits_or_is_refused(length: int) -> None:
+@pytest.mark.parametrize("more", [0, 1])
+def test_an_alias_fits_or_is_refused(more: int) -> None:
+    made = Made(mtu=1500, subnet="10.192.3.1/24")
+    length = LIMIT - len(network_alias("i", Network(name="n", app="a", spec=""), made)) + more
     network = Network(name="n", app="a", spec="s" * length)
-    if length + len("i:network:n:a:") <= LIMIT:
-        assert parse_network("i", network_alias("i", network)) == network
+    if not more:
+        assert parse_network("i", network_alias("i", network, made)) is not None
     else:
         with pytest.raises(HostError, match="255 bytes at most"):
-            network_alias("i", network)
+            network_alias("i", network, made)
 
 
 # --- the reader --------------------------------------------------------------------------------------------------
@@ -147,17 +184,18 @@ def test_a_look_sees_what_was_made(world: World) -> None:
     world.network("blog")
     ids = {world.container("shop", 2), world.container("shop", 3), world.container("blog", 2)}
     alone = "f" * 64
-    world.networks.connect(alone, "", "", "")
+    world.join(alone)
     seen = world.reader.look()
     assert seen.networks["shop"] == SeenNetwork(
-        name="shop", app="shop", spec="shop.toml", bridge=bridge, subnet="10.192.3.1/24", up=True
+        name="shop", app="shop", spec="shop.toml", bridge=bridge, subnet="10.192.3.1/24", mtu=1500
     )
     assert set(seen.networks) == {"shop", "blog"}
-    assert seen.attached == ids
-    assert seen.pinned == ids | {alone}
+    assert seen.ends.keys() == ids
+    assert seen.insides.keys() == ids | {alone}
+    assert not any(world.fault(id) for id in {*ids, alone})
     assert seen.routes == ("192.0.2.0/24",)
 
 
 @pytest.mark.root
-def test_without_a_folder_of_namespaces_nothing_is_pinned(world: World) -> None:
+def test_without_a_folder_of_namespaces_there_are_no_containers(world: World) -> None:
     assert world.reader.look() == Links()

@@ -14,10 +14,11 @@ import pytest
 
 from reconciler.core.addresses import bridge_name
 from reconciler.core.networking import Network
+from reconciler.core.wiring import veth_name
 from reconciler.errors import HostError
+from reconciler.host import runs
+from reconciler.host.doorbells import open_doorbell
 from reconciler.host.namespaces import is_pinned
-from reconciler.host.netlink import open_doorbell
-from reconciler.host.networks import veth_name
 from tests.host.network.conftest import World, ip, within
 
 pytestmark = pytest.mark.root
@@ -66,7 +67,7 @@ def sysctl(name: str) -> str:
 def test_a_bridge_is_up_marked_and_has_the_gateways_address(world: World) -> None:
     world.network("shop")
     (bridge,) = shown("link", "show", "dev", SHOP)
-    assert bridge["ifalias"] == "test:network:shop:shop:shop.toml"
+    assert bridge["ifalias"] == "test:bridge:shop:shop:1500,10.192.3.1/24,:shop.toml"
     assert "UP" in str(bridge["flags"])
     assert bridge["mtu"] == 1500
     assert addresses(SHOP) == ["10.192.3.1/24"]
@@ -115,13 +116,13 @@ def test_a_bridge_is_removed_and_may_be_gone_already(world: World) -> None:
 
 def test_the_kernels_refusal_is_a_sentence(world: World) -> None:
     with pytest.raises(HostError, match=r"^cannot create network shop: Numerical result out of range$"):
-        world.networks.create(Network(name="shop", app="shop", spec="shop.toml"), "x" * 20, "10.0.0.1/24")
+        world.networks.create(Network(name="shop", app="shop", spec="shop.toml"), "x" * 20, ("10.0.0.1/24", ""))
 
 
 def test_a_spec_whose_path_does_not_fit_is_refused(world: World) -> None:
     network = Network(name="shop", app="shop", spec="folder/" * 40)
     with pytest.raises(HostError, match=r"^cannot mark the bridge of network shop: .* give the spec a shorter path$"):
-        world.networks.create(network, SHOP, "10.0.0.1/24")
+        world.networks.create(network, SHOP, ("10.0.0.1/24", ""))
     assert SHOP not in links(), "nothing is made that could not be found again"
 
 
@@ -145,7 +146,7 @@ def test_a_container_has_loopback_address_and_default_route(world: World) -> Non
 def test_the_hosts_end_says_whose_it_is_and_is_on_the_bridge(world: World) -> None:
     world.network("shop")
     id = world.container("shop", 2)
-    (link,) = shown("link", "show", "dev", "rc" + id[:10])
+    (link,) = shown("link", "show", "dev", "rc" + id[:9] + "0")
     assert link["ifalias"] == f"test:container:{id}:{SHOP}"
     assert link["master"] == SHOP
     info = link["linkinfo"]
@@ -154,7 +155,7 @@ def test_the_hosts_end_says_whose_it_is_and_is_on_the_bridge(world: World) -> No
 
 
 def test_a_container_without_a_network_has_its_loopback_only(world: World) -> None:
-    world.networks.connect("f" * 64, "", "", "")
+    world.networks.connect("f" * 64, ())
     pin = world.settings.run / "netns" / ("f" * 64)
     assert is_pinned(pin)
     assert within(pin, links) == {"lo"}
@@ -186,89 +187,17 @@ def test_many_are_connected_beside_each_other(world: World) -> None:
     world.network("shop")
     with ThreadPoolExecutor(max_workers=4) as threads:
         ids = set(threads.map(lambda number: world.container("shop", number), range(2, 34)))
-        assert world.reader.look().attached == ids
+        assert not any(world.fault(id) for id in ids)
         list(threads.map(world.networks.disconnect, ids))
-    assert world.reader.look().pinned == frozenset()
+    assert not world.reader.look().insides
     until(lambda: not any(veth_name(id) in links() for id in ids))
 
 
 def test_connecting_without_the_bridge_says_so(world: World) -> None:
-    with pytest.raises(HostError, match=f"^cannot connect container ffffffffffff: its bridge {SHOP} does not exist$"):
-        world.networks.connect("f" * 64, SHOP, "10.192.3.2", "10.192.3.1/24")
-
-
-def _from_bridge(world: World, id: str) -> None:
-    ip("link", "set", veth_name(id), "nomaster")
-
-
-def _down(world: World, id: str) -> None:
-    ip("link", "set", veth_name(id), "down")
-
-
-def _down_inside(world: World, id: str) -> None:
-    within(world.pin("shop", 2), lambda: ip("link", "set", "eth0", "down"))
-
-
-def _other_bridge(world: World, id: str) -> None:
-    ip("link", "set", veth_name(id), "master", world.network("blog"))
-
-
-def _deleted(world: World, id: str) -> None:
-    ip("link", "delete", veth_name(id))
-
-
-def _bridge_deleted(world: World, id: str) -> None:
+    world.network("shop")
     ip("link", "delete", SHOP)
-    world.network("shop")
-
-
-def _somebody_elses(world: World, id: str) -> None:
-    ip("link", "delete", veth_name(id))
-    ip("link", "add", veth_name(id), "type", "bridge")
-
-
-def _renamed(world: World, id: str) -> None:
-    ip("link", "set", veth_name(id), "down")
-    ip("link", "set", veth_name(id), "name", "renamed")
-
-
-def _renumbered(world: World, id: str) -> None:
-    within(world.pin("shop", 2), lambda: ip("addr", "flush", "dev", "eth0"))
-    within(world.pin("shop", 2), lambda: ip("addr", "add", "10.192.3.77/24", "dev", "eth0"))
-
-
-def _unmarked(world: World, id: str) -> None:
-    ip("link", "set", veth_name(id), "alias", "mine")
-
-
-UNSEEN = {_renumbered}  # a look from the host cannot see it; connecting mends it all the same
-DAMAGE = [
-    _from_bridge,
-    _down,
-    _down_inside,
-    _other_bridge,
-    _deleted,
-    _bridge_deleted,
-    _somebody_elses,
-    _renamed,
-    _renumbered,
-    _unmarked,
-]
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_what_is_half_there_is_seen_and_repaired(world: World, damage: Callable[[World, str], None]) -> None:
-    world.network("shop")
-    id = world.container("shop", 2)
-    world.container("shop", 3)
-    world.serve(world.pin("shop", 2), 80, "shop2")
-    assert id in world.reader.look().attached
-    damage(world, id)
-    assert (id in world.reader.look().attached) == (damage in UNSEEN)
-    world.container("shop", 3)
-    world.container("shop", 2)
-    assert id in world.reader.look().attached
-    assert world.ask(world.pin("shop", 3), "10.192.3.2", 80)[0] == "shop2"
+    with pytest.raises(HostError, match=f"^cannot connect container [0-9a-f]*: its bridge {SHOP} does not exist$"):
+        world.container("shop", 2)
 
 
 # --- disconnect --------------------------------------------------------------------------------------------------
@@ -279,7 +208,7 @@ def test_disconnect_takes_everything_away(world: World) -> None:
     id = world.container("shop", 2)
     world.networks.disconnect(id)
     assert not world.pin("shop", 2).exists()
-    assert world.reader.look().attached == frozenset()
+    assert world.fault(id) == "its network namespace is gone"
     until(lambda: veth_name(id) not in links())
     world.networks.disconnect(id)
 
@@ -289,7 +218,7 @@ def test_an_address_can_be_given_away_at_once(world: World) -> None:
     world.container("shop", 3)
     for round_ in range(5):
         id = f"{round_}" * 64
-        world.networks.connect(id, SHOP, "10.192.3.2", "10.192.3.1/24")
+        world.join(id, world.endpoint("shop", 2))
         pin = world.settings.run / "netns" / id
         world.serve(pin, 80, f"round{round_}")
         assert world.ask(world.pin("shop", 3), "10.192.3.2", 80)[0] == f"round{round_}"
@@ -327,6 +256,15 @@ def test_a_container_that_is_connected_again_keeps_its_link(world: World) -> Non
         holder.stdin.close()
 
 
+def running(world: World, id: str, pid: int) -> None:
+    """Record, as the runtime does, that a process is the container's first one."""
+    process = runs.identify(pid)
+    assert process
+    folder = world.settings.run / runs.FOLDER / f"{id}-1"
+    folder.mkdir(parents=True)
+    runs.write(folder, runs.Run(init=process, monitor=process, since=0.0, restarts=0, failures=0))
+
+
 def test_a_pin_that_was_taken_away_is_put_back_under_a_running_container(world: World) -> None:
     world.network("shop")
     id = world.container("shop", 2)
@@ -338,10 +276,11 @@ def test_a_pin_that_was_taken_away_is_put_back_under_a_running_container(world: 
         assert holder.stdout.readline() == b"inside\n"
         subprocess.run(["umount", pin], check=True)
         pin.unlink()
-        assert world.reader.look().attached == frozenset()
+        assert world.fault(id) == "its network namespace is gone"
+        running(world, id, holder.pid)
         world.container("shop", 2)
         assert pin.stat().st_ino == inode
-        assert world.reader.look().attached == {id}
+        assert not world.fault(id)
         assert holder.stdin
         holder.stdin.close()
 
@@ -351,7 +290,7 @@ def test_a_pin_that_was_taken_away_with_all_processes_means_a_new_namespace(worl
     id = world.container("shop", 2)
     subprocess.run(["umount", world.pin("shop", 2)], check=True)
     world.container("shop", 2)
-    assert world.reader.look().attached == {id}
+    assert not world.fault(id)
 
 
 def test_a_namespace_mounted_twice_is_let_go(world: World) -> None:
@@ -368,6 +307,6 @@ def test_an_empty_file_left_by_an_interrupted_try_is_no_namespace(world: World) 
     pin.parent.mkdir()
     pin.touch()
     assert not is_pinned(pin)
-    assert world.reader.look().pinned == frozenset()
+    assert not world.reader.look().insides
     id = world.container("shop", 2)
-    assert world.reader.look().pinned == {id}
+    assert world.reader.look().insides.keys() == {id}

@@ -1,0 +1,93 @@
+"""Links that go: out of the way at once, deleted in the background.
+
+The kernel lets whoever deletes a link wait some 30 ms until every processor has forgotten it (an RCU grace period).
+So a link that must go is set down and renamed, after which its name and address are free, and a thread deletes it.
+What a killed daemon left behind is deleted with the next one that goes. Used by `networks` and `interfaces`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from reconciler.host import rtnetlink
+from reconciler.host.aliases import departed_alias, parse_container
+from reconciler.host.netlink import Netlink, if_there
+from reconciler.host.rtnetlink import Link
+
+_LINGER = 1.0  # seconds; the kernel takes about 0.1 to delete the links of a namespace that nobody holds
+
+
+class Departures:
+    """What is to go of one instance. `kept(id)` says whether a container's namespace is wanted again."""
+
+    def __init__(self, instance: str, kept: Callable[[str], bool]) -> None:
+        self._instance = instance
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._sweeping = False
+        self._again = False
+        self._leaving: set[str] = set()
+        self._left: set[str] = set()
+
+    def retire(self, host: Netlink, *links: Link) -> None:
+        """Take the links out of the way, and have them deleted soon."""
+        alias = departed_alias(self._instance)
+        for link in links:
+            with if_there():
+                host.change(rtnetlink.set_down(link.name), rtnetlink.rename(link.index, f"rc~{link.index}", alias))
+        if links:
+            self.sweep()
+
+    def later(self, id: str) -> None:
+        """Delete the links of a container that left, if they are still there after a while.
+
+        The kernel deletes them together with the namespace, but a process may hold that for long.
+        """
+        with self._lock:
+            self._leaving.add(id)
+            if len(self._leaving) > 1:
+                return
+        timer = threading.Timer(_LINGER, self._linger)
+        timer.daemon = True
+        timer.start()
+
+    def sweep(self) -> None:
+        """Begin to delete what has departed. The thread belongs to this thread's network namespace."""
+        with self._lock:
+            self._again = True
+            if self._sweeping:
+                return
+            self._sweeping = True
+        threading.Thread(target=self._sweep, name="departures").start()
+
+    def _linger(self) -> None:
+        with self._lock:
+            self._left |= self._leaving
+            self._leaving = set()
+        self.sweep()
+
+    def _sweep(self) -> None:
+        while self._more():
+            with suppress(OSError), Netlink() as host:
+                for link in self._departed(host):
+                    with suppress(OSError):  # somebody else was faster, or the kernel is short of memory
+                        host.change(rtnetlink.delete_link_at(link.index))
+
+    def _more(self) -> bool:
+        with self._lock:
+            self._sweeping, self._again = self._again, False
+            return self._sweeping
+
+    def _departed(self, host: Netlink) -> list[Link]:
+        with self._lock:
+            left, self._left = self._left, set()
+        links = map(rtnetlink.parse_link, host.dump(rtnetlink.GETLINK, rtnetlink.ALL_LINKS))
+        return [link for link in links if self._departs(link, left)]
+
+    def _departs(self, link: Link, left: set[str]) -> bool:
+        if link.alias == departed_alias(self._instance):
+            return True
+        container = parse_container(self._instance, link.alias)
+        return container is not None and container[0] in left and not self._kept(container[0])
