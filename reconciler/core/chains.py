@@ -44,8 +44,8 @@ _INET = """\
 	# Every packet of a connection that somebody opens, not only its first: who is no longer allowed is cut off.
 	chain asking {
 		type filter hook prerouting priority -110; policy accept;
-		iifname @bridges ip daddr @gateways4 meta l4proto { tcp, udp } th dport 53 accept
-		iifname @bridges ip6 daddr @gateways6 meta l4proto { tcp, udp } th dport 53 accept
+		iifname @bridges ip saddr . ip daddr @same4 fib daddr type local th dport 53 accept
+		iifname @bridges ip6 saddr . ip6 daddr @same6 fib daddr type local th dport 53 accept
 		ct direction original jump limiting
 		iifname @bridges ip saddr @restricted4 goto restricting
 		iifname @bridges ip6 saddr @restricted6 goto restricting
@@ -88,11 +88,11 @@ _INET = """\
 		drop
 	}
 
-	# Their own resolver's port is never one that is published.
+	# A resolver of the network that somebody is in is never taken for a published port.
 	chain arriving {
 		type nat hook prerouting priority -105; policy accept;
-		iifname @bridges ip daddr @gateways4 meta l4proto { tcp, udp } th dport 53 accept
-		iifname @bridges ip6 daddr @gateways6 meta l4proto { tcp, udp } th dport 53 accept
+		iifname @bridges ip saddr . ip daddr @same4 fib daddr type local th dport 53 accept
+		iifname @bridges ip6 saddr . ip6 daddr @same6 fib daddr type local th dport 53 accept
 		fib daddr type local jump publish
 	}
 
@@ -122,18 +122,15 @@ _INET = """\
 	# Into a network: answers, published ports, and neighbours when bridged packets are filtered too.
 	chain forward {
 		type filter hook forward priority 0; policy accept;
-		iifname @internal ip saddr . ip daddr != @same4 drop
-		oifname @internal ip saddr . ip daddr != @same4 drop
-		iifname @internal ip6 saddr . ip6 daddr != @same6 drop
-		oifname @internal ip6 saddr . ip6 daddr != @same6 drop
+		iifname @internal iifname . oifname != @neighbours drop
+		oifname @internal iifname . oifname != @neighbours drop
 		oifname @bridges goto inward
 	}
 
 	chain inward {
 		ct state established,related accept
 		ct status dnat accept
-		iifname @bridges ip saddr . ip daddr @same4 accept
-		iifname @bridges ip6 saddr . ip6 daddr @same6 accept
+		iifname . oifname @neighbours accept
 		drop
 	}
 

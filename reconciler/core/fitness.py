@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,13 +16,14 @@ from typing import Any, Literal
 from reconciler.core.advisories import runc_holes
 
 GIB = 1 << 30
+DNSMASQ = (2, 88)  # the first that forgets what is removed from a folder of records
 CONTROLLERS = ("cpu", "memory", "pids")
 FEATURES = ("overlay", "nf_tables", "bridge", "veth")
 # program -> (package that brings it, whether nothing works without it, what it is for)
 TOOLS: Mapping[str, tuple[str, bool, str]] = {
     "nft": ("nftables", True, "published ports"),
     "ip": ("iproute2", False, "looking at links by hand"),
-    "dnsmasq": ("dnsmasq-base", False, "names between containers"),
+    "dnsmasq": ("dnsmasq-base", True, "names of containers"),
     "bsdtar": ("libarchive-tools", False, "looking into images by hand"),
 }
 
@@ -46,6 +48,7 @@ class Facts:
     pool: str = "10.192.0.0/12"
     table: str = "reconciler"
     disks: tuple[Disk, ...] = ()
+    port53: tuple[str, ...] = ()  # who listens for questions on every address of the host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,7 @@ class Finding:
 
 def judge(facts: Facts) -> tuple[Finding, ...]:
     """Every check, in the order in which a person would mend them."""
-    checks = (_root, _tools, _runc, _kernel, _cgroups, _forwarding, _firewalls, _addresses, _disks)
+    checks = (_root, _tools, _runc, _kernel, _cgroups, _forwarding, _firewalls, _addresses, _names, _disks)
     return tuple(finding for check in checks for finding in check(facts))
 
 
@@ -228,6 +231,29 @@ def parse_overlaps(routes: str, pool: str) -> tuple[ipaddress.IPv4Network, ...]:
         if network.prefixlen > 0 and network.overlaps(wanted):
             found.append(network)
     return tuple(sorted(found))
+
+
+def _names(facts: Facts) -> Iterator[Finding]:
+    version = dnsmasq_version(facts.versions.get("dnsmasq") or "")
+    if version and version < DNSMASQ:
+        found = f"{version[0]}.{version[1]}, which goes on answering with names that are gone"
+        advice = f"take dnsmasq {DNSMASQ[0]}.{DNSMASQ[1]} or newer"
+        yield Finding(name="dnsmasq version", verdict="warn", found=found, advice=advice)
+    for owner in facts.port53:
+        yield Finding(
+            name="port 53",
+            verdict="fail",
+            found=f"{owner} listens on every address, so that no network of ours can have a resolver",
+            advice="have it listen on its own addresses only: bind-interfaces in dnsmasq, interface in unbound",
+        )
+    if not facts.port53:
+        yield Finding(name="port 53", verdict="ok", found="nobody listens on every address")
+
+
+def dnsmasq_version(printed: str) -> tuple[int, int] | None:
+    """`Dnsmasq version 2.90  Copyright …` as numbers, None when it says something else."""
+    found = re.match(r"Dnsmasq version (\d+)\.(\d+)", printed)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _disks(facts: Facts) -> Iterator[Finding]:

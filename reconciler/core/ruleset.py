@@ -189,15 +189,14 @@ def _links(networks: Iterable[Bridge]) -> Iterator[str]:
     for name, wanted in (("bridges", {False, True}), ("internal", {True})):
         links = sorted({f'"{network.bridge}"' for network in networks if network.internal in wanted})
         yield _set(name, "ifname", links)
+    yield _set("neighbours", "ifname . ifname", sorted({f'"{net.bridge}" . "{net.bridge}"' for net in networks}))
 
 
 def _sets(version: _Version, rules: Rules, all_doors: Iterable[_Door]) -> Iterator[str]:
     subnets = [subnet for bridge in rules.networks for subnet in bridge.subnets if _is(version, subnet)]
     same = [f"{subnet} . {subnet}" for subnet in _widest(map(_network, subnets))]
-    gateways = sorted({subnet.partition("/")[0] for subnet in subnets})
     address = version.address
     yield _set(f"same{version.number}", f"{address} . {address}; flags interval", same)
-    yield _set(f"gateways{version.number}", address, gateways)
     doors = [door for door in all_doors if door.version is version]
     for suffix in ("", "_at"):
         yield from _published(version, suffix, [door for door in doors if door.suffix == suffix])

@@ -15,6 +15,7 @@ from pathlib import Path
 from reconciler.core.fitness import FEATURES, TOOLS, Disk, Facts
 from reconciler.errors import HostError
 from reconciler.host.run import ENVIRONMENT, run
+from reconciler.host.sockets import owners
 from reconciler.settings import Settings
 
 RUN_BYTES = 16 << 20  # some 100 KB for each container
@@ -40,6 +41,7 @@ def inspect(settings: Settings) -> Facts:
         pool=settings.address_pool,
         table=settings.instance,
         disks=_disks(settings),
+        port53=tuple(sorted({f"{owner.program} (process {owner.process.pid})" for owner in owners(53, ())})),
     )
 
 

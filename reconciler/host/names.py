@@ -7,7 +7,6 @@ watches. Which resolvers and records there are is decided in `core.dns`.
 
 from __future__ import annotations
 
-import errno
 import grp
 import pwd
 import shutil
@@ -90,19 +89,18 @@ class DnsmasqNames:
 
     def stop_only(self, name: str) -> None:
         """End the resolver of that name."""
-        with suppress(FileNotFoundError):
-            for pid_file in self._places.folder.glob("*.pid"):
-                if pid_file.name.rpartition("@")[0] == name:
-                    if served := resolvers.read(pid_file):
-                        resolvers.end(served.process)
-                    pid_file.unlink(missing_ok=True)
+        for pid_file in resolvers.pid_files(self._places):
+            if pid_file.name.rpartition("@")[0] == name:
+                if served := resolvers.read(pid_file):
+                    resolvers.end(served.process)
+                pid_file.unlink(missing_ok=True)
 
     def write(self, network: str, hosts: Pairs) -> None:
         """Put these records in force, file name and text, and no others; running resolvers notice by themselves."""
         folder, wanted = self._folder(network), dict(hosts)
         try:
             for path in folder.iterdir():
-                if path.name not in wanted:
+                if path.name not in wanted or not path.is_file():
                     _remove(path)
             for name, text in wanted.items():
                 if not _has(folder / name, text):
@@ -139,12 +137,10 @@ def _has(path: Path, text: str) -> bool:
 
 def _remove(path: Path) -> None:
     """What nobody asked for; a folder that somebody put there too."""
-    try:
-        path.unlink()
-    except OSError as error:
-        if error.errno not in (errno.EISDIR, errno.EPERM):
-            raise
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _user() -> pwd.struct_passwd:

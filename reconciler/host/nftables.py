@@ -31,7 +31,10 @@ def generation(netlink: Netlink) -> int:
 
 
 def transact(netlink: Netlink, changes: tuple[Message, ...], generation: int) -> None:
-    """Make all `changes`, of which the last asks for an answer, or none. Raises OSError, ERESTART when `generation` has passed."""
+    """Make all `changes`, of which the last asks for an answer, or none.
+
+    Raises OSError, ERESTART when `generation` has passed.
+    """
     batch = _HEADER.pack(0, 0, SUBSYSTEM >> 8)
     begin = Message(_BATCH_BEGIN, 0, batch + attribute(_BATCH_GENERATION, struct.pack(">I", generation)))
     netlink.transact((begin, *changes, Message(_BATCH_END, 0, batch)))

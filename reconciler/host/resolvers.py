@@ -61,13 +61,15 @@ class Served:
 
 def running(places: Places) -> Iterator[Served]:
     """All that run."""
+    return filter(None, map(read, pid_files(places)))
+
+
+def pid_files(places: Places) -> list[Path]:
+    """Of all that run, or did."""
     try:
-        names = os.listdir(places.folder)
+        return [places.folder / name for name in os.listdir(places.folder) if name.endswith(".pid")]
     except FileNotFoundError:
-        return
-    for name in names:
-        if name.endswith(".pid") and (seen := read(places.folder / name)):
-            yield seen
+        return []
 
 
 def read(pid_file: Path) -> Served | None:

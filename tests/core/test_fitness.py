@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.fitness import Disk, Facts, Finding, is_fit, judge, parse_cgroup1, parse_dropping, parse_overlaps
+from reconciler.core.fitness import (
+    Disk,
+    Facts,
+    Finding,
+    dnsmasq_version,
+    is_fit,
+    judge,
+    parse_cgroup1,
+    parse_dropping,
+    parse_overlaps,
+)
 
 GOOD = Facts(
     versions={
@@ -66,7 +76,10 @@ def test_a_good_host_is_fit_and_needs_no_advice() -> None:
         (replace(GOOD, root=False), "user", "fail"),
         (replace(GOOD, versions={**GOOD.versions, "runc": None}), "runc", "fail"),
         (replace(GOOD, versions={**GOOD.versions, "nft": None}), "nft", "fail"),
-        (replace(GOOD, versions={**GOOD.versions, "dnsmasq": None}), "dnsmasq", "warn"),
+        (replace(GOOD, versions={**GOOD.versions, "dnsmasq": None}), "dnsmasq", "fail"),
+        (replace(GOOD, versions={**GOOD.versions, "dnsmasq": "Dnsmasq version 2.86  C"}), "dnsmasq version", "warn"),
+        (replace(GOOD, versions={**GOOD.versions, "bsdtar": None}), "bsdtar", "warn"),
+        (replace(GOOD, port53=("unbound (process 7)",)), "port 53", "fail"),
         (replace(GOOD, versions={**GOOD.versions, "nft": ""}), "nft", "ok"),
         (replace(GOOD, versions={**GOOD.versions, "runc": "runc version 1.1.5\n"}), "runc fixes", "warn"),
         (replace(GOOD, filesystems="nodev\tsysfs\n"), "kernel overlay", "fail"),
@@ -164,3 +177,21 @@ def test_whatever_programs_say_there_is_a_judgement(
         filesystems=mounts,
     )
     assert all(finding.found for finding in judge(facts))
+
+
+@pytest.mark.parametrize(
+    ("printed", "version"),
+    [
+        ("Dnsmasq version 2.90  Copyright (c) 2000-2024 Simon Kelley\nCompile time options:", (2, 90)),
+        ("Dnsmasq version 2.86-1.1  C", (2, 86)),
+        ("Dnsmasq version UNKNOWN", None),
+        ("", None),
+    ],
+)
+def test_the_version_of_dnsmasq_is_read(printed: str, version: tuple[int, int] | None) -> None:
+    assert dnsmasq_version(printed) == version
+
+
+def test_an_unknown_dnsmasq_is_not_called_old() -> None:
+    facts = replace(GOOD, versions={**GOOD.versions, "dnsmasq": "Dnsmasq version UNKNOWN"})
+    assert found(facts, "dnsmasq version") == []
