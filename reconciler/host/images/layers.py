@@ -10,15 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
 from reconciler.core.progress import LayerProgress, Pace, Progress
-from reconciler.errors import HostError
+from reconciler.errors import HostError, ReconcilerError
 from reconciler.host.images.disk import Disk, discard
 from reconciler.host.images.documents import Descriptor
 from reconciler.host.images.inherit import Attributes, attributes, give, layer_name
+from reconciler.host.images.mirrors import Mirrors
 from reconciler.host.images.overlay import Limits
 from reconciler.host.images.resolve import Resolved, Source
 from reconciler.host.images.unpacker import Unpacked, Unpacker
@@ -74,6 +75,10 @@ class Gate:
             yield
 
 
+class _StoppedError(ReconcilerError):
+    """Another layer of the pull failed; nobody hears of this one, and it is nobody's fault."""
+
+
 class Counter:
     """Bytes of a pull so far, layer by layer, told to whoever asked for reports."""
 
@@ -94,7 +99,7 @@ class Counter:
     def advance(self, digest: str, count: int) -> None:
         """`count` more bytes of a layer have come."""
         if self.stopped:
-            raise HostError(f"cannot pull {self.reference}: another layer failed")
+            raise _StoppedError
         with self._lock:
             done, size, pace = self._layers[digest]
             done = min(done + count, size)
@@ -121,9 +126,10 @@ class Counter:
 class Layers:
     """What one pull does about its layers."""
 
-    def __init__(self, disk: Disk, locks: Locks, limits: Limits) -> None:
+    def __init__(self, disk: Disk, locks: Locks, limits: Limits, mirrors: Mirrors) -> None:
         self._disk = disk
         self._locks = locks
+        self._mirrors = mirrors
         self._limits = limits
 
     def complete(self, sources: Sequence[Source], image: Resolved, reference: str, report: Report) -> list[str]:
@@ -132,7 +138,7 @@ class Layers:
         counter = Counter(reference, report)
         try:
             with self._locks.hold(missing):
-                return _Fetch(self._disk, self._limits, sources, counter).run(image)
+                return _Fetch(self._disk, self._limits, self._mirrors, sources, counter).run(image)
         finally:
             counter.end()
 
@@ -140,9 +146,10 @@ class Layers:
 class _Fetch:
     """One run over the layers of an image, with the locks held."""
 
-    def __init__(self, disk: Disk, limits: Limits, sources: Sequence[Source], counter: Counter) -> None:
+    def __init__(self, disk: Disk, limits: Limits, mirrors: Mirrors, sources: Sequence[Source], counter: Counter):
         self._disk = disk
         self._limits = limits
+        self._mirrors = mirrors
         self._sources = sources
         self._counter = counter
         self._reference = counter.reference
@@ -167,10 +174,7 @@ class _Fetch:
                     discard(folder)
 
     def _extract(self, blob: Descriptor, diff: str) -> Extracted:
-        for source in self._sources[:-1]:
-            with suppress(HostError):  # a mirror that has it not, or not as it should be
-                return self._extract_from(source, blob, diff)
-        return self._extract_from(self._sources[-1], blob, diff)
+        return self._mirrors.first(self._sources, lambda source: self._extract_from(source, blob, diff))
 
     def _extract_from(self, source: Source, blob: Descriptor, diff: str) -> Extracted:
         folder = self._disk.new_layer()

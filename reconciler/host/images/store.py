@@ -12,7 +12,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
@@ -33,6 +32,7 @@ from reconciler.host.images.files import Archive, Folder
 from reconciler.host.images.hosts import Endpoint, endpoints
 from reconciler.host.images.layers import Gate, Layers, Locks
 from reconciler.host.images.layout import Layout
+from reconciler.host.images.mirrors import Mirrors
 from reconciler.host.images.names import Named, read_named
 from reconciler.host.images.overlay import Limits
 from reconciler.host.images.resolve import Resolved, Source, manifest_digest, resolve
@@ -60,7 +60,8 @@ class ImageStore:
         self._disk = Disk(settings.images)
         self._allowed = settings.image_limits
         self._limits = layer_limits(settings.image_limits)
-        self._layers = Layers(self._disk, Locks(), self._limits)
+        self._known = Mirrors(clock)
+        self._layers = Layers(self._disk, Locks(), self._limits, self._known)
         logins = Credentials(auth_files(settings.registry_auth, Path.home()))
         self._registry = cache(lambda: _registries(settings, logins, sleep))
         self._mirrors = settings.registry_mirrors
@@ -86,7 +87,8 @@ class ImageStore:
             asked = self._clock()
             sources = self._sources(reference)
             self._trust.admit(reference)
-            image = resolve(sources, self._platform(platform), reference, self._allowed)
+            host = self._platform(platform)
+            image = self._known.first(sources, lambda source: resolve(source, host, reference, self._allowed))
             trust = self._trust.decide(reference, (image.named, image.digest))
             with self._gate.together():
                 names = self._layers.complete(sources, image, image_key(reference, platform), report)
@@ -121,11 +123,11 @@ class ImageStore:
 
     def current_digest(self, reference: str) -> str:
         """What the tag `reference` names in its registry now. Raises HostError."""
-        places = self._registries(reference)
-        for place in places[:-1]:
-            with suppress(HostError):
-                return place.current_digest()
-        return places[-1].current_digest()
+        return self._known.first(self._registries(reference), lambda place: place.current_digest())
+
+    def mirrors(self) -> Mapping[str, str]:
+        """The mirrors that were passed over, and why."""
+        return self._known.failures()
 
     def seen(self) -> Mapping[str, SeenImage]:
         """What is whole, by `image_key`. Reads the disk once; later only what a pull or a layout has changed."""
