@@ -46,12 +46,14 @@ class Disk:
         self.root.chmod(0o700)
         for part in _PARTS:
             (self.root / part).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._clean()
-        for layer in (self.root / "layers").iterdir():
-            if (layer / "record").exists():
+        for folder in (self.root.parent, self.root, self.root / "blobs"):
+            sync(folder)  # what is renamed into a folder lasts no longer than the folder
+        for layer in list((self.root / "layers").iterdir()):
+            if self.has_layer(layer.name):
                 self._link(layer.name)
             else:
-                discard(layer)
+                self.set_aside(layer.name)  # a disk did this; who runs from it keeps it
+        self._clean()
         sync(self.root / "l")
 
     def _clean(self) -> None:
@@ -142,6 +144,7 @@ class Disk:
         syncfs(folder)
         write_synced(folder / "record", json.dumps(record).encode())
         sync(folder)
+        self.set_aside(name)  # only one with a damaged record can be there
         folder.rename(self.root / "layers" / name)
         sync(self.root / "layers")
         self._link(name)
@@ -156,8 +159,8 @@ class Disk:
         discard(doomed)
 
     def has_layer(self, name: str) -> bool:
-        """Whether a layer is whole."""
-        return (self.root / "layers" / name / "record").exists()
+        """Whether a layer is there, with a record that can be read."""
+        return self.layer(name) is not None
 
     def set_aside(self, name: str) -> None:
         """Move a damaged layer or document away; what is mounted from it stays mounted."""
@@ -173,10 +176,10 @@ class Disk:
     def layer_names(self, diff: str) -> list[str]:
         """The layers with the diffID `diff`: none, one, or one for each set of inherited folders."""
         prefix = diff.removeprefix("sha256:")
-        plain = self.root / "layers" / prefix
-        if plain.is_dir():
+        if self.has_layer(prefix):
             return [prefix]
-        return sorted(path.name for path in (self.root / "layers").glob(f"{prefix}-*"))
+        names = sorted(path.name for path in (self.root / "layers").glob(f"{prefix}-*"))
+        return [name for name in names if self.has_layer(name)]
 
     def short(self, name: str) -> str:
         """The path of a layer's content relative to the root, as it goes into mount options."""
