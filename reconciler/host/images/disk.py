@@ -8,6 +8,7 @@
     references/HEX         by reference: which manifest it named when it was pulled
     damaged/               what was found damaged; emptied at a start that finds none of our layers mounted
     tmp/                   everything that is not finished; emptied at start
+    lock                   held while something is added, looked at or taken away; see `locks`
 
 A file is written to tmp, synced, renamed, and its directory is synced. A layer is unpacked in tmp, the file system
 is synced, the record is written beside it, and the directory is renamed. Nothing here asks the network.
@@ -54,6 +55,7 @@ class Disk:
             else:
                 self.set_aside(layer.name)  # a disk did this; who runs from it keeps it
         self._clean()
+        (self.root / "lock").touch(0o600)
         sync(self.root / "l")
 
     def _clean(self) -> None:
@@ -192,6 +194,11 @@ class Disk:
                 return
             raise HostError(f"cannot store layer {name}: its short name is taken by {link.readlink()}")
         link.symlink_to(target)
+
+
+def blob_name(digest: str) -> str:
+    """Where the document with this digest is."""
+    return f"blobs/sha256/{digest.removeprefix('sha256:')}"
 
 
 def short_name(name: str) -> str:

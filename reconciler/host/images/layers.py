@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from reconciler.errors import HostError, ReconcilerError
 from reconciler.host.images.disk import Disk, discard
 from reconciler.host.images.documents import Descriptor
 from reconciler.host.images.inherit import Attributes, attributes, give, layer_name
+from reconciler.host.images.locks import Locks
 from reconciler.host.images.mirrors import Mirrors
 from reconciler.host.images.overlay import Limits
 from reconciler.host.images.resolve import Resolved, Source
@@ -28,51 +28,6 @@ from reconciler.ports import Report
 AT_ONCE = 2  # one process each
 
 Extracted = tuple[Path, Unpacked]
-
-
-class Locks:
-    """One lock per layer that is being fetched."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._locks: dict[str, threading.Lock] = {}
-
-    @contextmanager
-    def hold(self, names: set[str]) -> Iterator[None]:
-        """Hold the locks of all `names`; taken in order, so that two holders never wait for each other."""
-        with ExitStack() as held:
-            for name in sorted(names):
-                with self._guard:
-                    lock = self._locks.setdefault(name, threading.Lock())
-                held.enter_context(lock)
-            yield
-
-
-class Gate:
-    """Many may pull at the same time; who throws things away is alone."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._inside = 0
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """While something is added."""
-        with self._changed:
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """While something is taken away: nobody comes in until this is over."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._inside == 0)
-            yield
 
 
 class _StoppedError(ReconcilerError):
