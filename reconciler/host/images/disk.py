@@ -101,8 +101,11 @@ class Disk:
                 yield record
 
     def names(self, folder: str) -> list[str]:
-        """What is in `folder`."""
-        return sorted(path.name for path in (self.root / folder).iterdir())
+        """What is in `folder`; nothing where nothing was ever pulled."""
+        try:
+            return sorted(path.name for path in (self.root / folder).iterdir())
+        except FileNotFoundError:
+            return []
 
     def written(self, name: str) -> float:
         """When `name` was written, seconds since 1970."""

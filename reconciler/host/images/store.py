@@ -179,6 +179,10 @@ class ImageStore:
         except FileNotFoundError:
             return None, 0.0
 
+    def layer_sizes(self) -> Mapping[str, int]:
+        """Bytes of every layer, unpacked."""
+        return {name: _number((self._disk.layer(name) or {}).get("size")) for name in self._disk.names("layers")}
+
     def verify(self) -> Mapping[str, tuple[str, ...]]:
         """What is damaged: layer or document -> what is wrong with it, in a few sentences. Reads everything."""
         found: dict[str, tuple[str, ...]] = {}
