@@ -101,7 +101,9 @@ def world(network: Namespaces, registry: Registry, tmp_path_factory: pytest.Temp
 
 
 def test_everybody_reaches_exactly_whom_the_table_says(world: World) -> None:
-    where = {(what, version): world.address(name, version) for what, (name, _) in BY_ADDRESS.items() for version in (4, 6)}
+    where = {
+        (what, version): world.address(name, version) for what, (name, _) in BY_ADDRESS.items() for version in (4, 6)
+    }
     asked = [(cell, _ask(world, cell, where)) for cell in cells()]
     wrong = [
         f"{cell}: {answer!r} where {_answerer(cell)!r} was expected"

@@ -18,7 +18,15 @@ RUNS = (
     *(
         f"shop-{service}-1"
         for service in (
-            "web", "neighbour", "cousin", "store", "both", "inside", "guarded", "hosted", "companion",
+            "web",
+            "neighbour",
+            "cousin",
+            "store",
+            "both",
+            "inside",
+            "guarded",
+            "hosted",
+            "companion",
         )  # fmt: skip
     ),
 )
