@@ -10,7 +10,7 @@ from typing import Final
 from reconciler.core.document import AUTOMATIC, PortMapping
 from reconciler.core.expand import App, Claim
 from reconciler.core.model import digest
-from reconciler.core.networking import Listener, Port
+from reconciler.core.networking import Port
 
 Where = tuple[str, str, tuple[int, int]]
 
@@ -65,17 +65,6 @@ def meet(one: str, other: str) -> bool:
     if not one or not other or one == other:
         return True
     return any(_EVERY.get(wide) == ip_address(narrow).version for wide, narrow in ((one, other), (other, one)))
-
-
-def occupied(port: Port, listeners: Iterable[Listener]) -> str:
-    """Why `port` cannot be published, when somebody who is not of ours listens there already; "" when nobody does."""
-    for listener in listeners:
-        same = (listener.protocol, listener.port) == (port.protocol, port.published)
-        if same and meet(listener.address, port.host_ip):
-            at = f"{port.host_ip or '*'}:{port.published}/{port.protocol}"
-            who = listener.owner or "another program"
-            return f"cannot publish host port {at}: {who} listens there; stop it, or publish another port"
-    return ""
 
 
 def shown(mapping: PortMapping) -> str:

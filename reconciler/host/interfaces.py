@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reconciler.core.networking import Endpoint
-from reconciler.core.wiring import mac_address, subnet_of
+from reconciler.core.wiring import mac_address, subnet_of, veth_name
 from reconciler.errors import HostError
 from reconciler.host import inet, parents, rtnetlink
 from reconciler.host.aliases import container_alias
@@ -137,11 +137,6 @@ class Wiring:
         if link.mtu != plug.base.mtu:
             dressed.append(rtnetlink.set_mtu(name, plug.base.mtu))
         return [*dressed, rtnetlink.set_up(name)]
-
-
-def veth_name(id: str, place: int = 0) -> str:
-    """The host's end of a container's link to its network number `place`: at most 15 bytes (IFNAMSIZ)."""
-    return f"rc{id[:9]}{place:x}"
 
 
 def _joined(plug: Plug, outer: Link | None, inner: Link) -> bool:

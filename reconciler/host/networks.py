@@ -10,10 +10,11 @@ from __future__ import annotations
 from itertools import count
 
 from reconciler.core.networking import Endpoint, Network
+from reconciler.core.wiring import veth_name
 from reconciler.host import bridges, rtnetlink, runs
 from reconciler.host.cni import Plugins
 from reconciler.host.departures import Departures
-from reconciler.host.interfaces import Wiring, veth_name
+from reconciler.host.interfaces import Wiring
 from reconciler.host.namespaces import is_pinned, opened, pin_again, unpin
 from reconciler.host.netlink import Netlink, if_there, saying
 from reconciler.settings import Settings

@@ -61,8 +61,9 @@ def test_every_setting_can_stand_in_the_file(file: Path) -> None:
     assert read_settings({"config": str(file)}, {}) == Settings(
         instance="two", specs=Path("/srv/specs"), state=Path("/srv/state"), run=Path("/run/two"), runtime="crun",
         monitor="/usr/bin/conmon", cgroup_driver="systemd", socket_group="ops", address_pool="10.8.0.0/16",
-        network_prefix=26, cni_path=("/srv/cni",), resync=5.0, workers=8, pulls=2, logs=LogLimits(size=1 << 20, files=3),
-        insecure_registries=("localhost:5000",), registry_ca=Path("/etc/ca.pem"), registry_auth=Path("/etc/auth.json"),
+        cni_path=("/srv/cni",), network_prefix=26, resync=5.0, workers=8, pulls=2,
+        logs=LogLimits(size=1 << 20, files=3), insecure_registries=("localhost:5000",),
+        registry_ca=Path("/etc/ca.pem"), registry_auth=Path("/etc/auth.json"),
         registry_mirrors=("docker.io=http://localhost:5000",), registry_hosts=Path("/etc/certs.d"),
     )  # fmt: skip
     assert len(file.read_text().strip().splitlines()) == len(OPTIONS)
