@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.ruleset import Published, Restricted
+from reconciler.host.doorbells import drain, open_doorbell
 from reconciler.host.guard import PROTOCOL, Guard, priority
-from reconciler.host.netlink import drain, open_doorbell
 from tests.host.network.conftest import ip, nft
 from tests.host.network.ground import DATAGRAM, HOST, HOST6, OUTSIDE, OUTSIDE6, Ground, ground, told
 
