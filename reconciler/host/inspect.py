@@ -14,6 +14,7 @@ from pathlib import Path
 
 from reconciler.core.fitness import FEATURES, TOOLS, Disk, Facts
 from reconciler.errors import HostError
+from reconciler.host.obstacles import Obstacles
 from reconciler.host.run import ENVIRONMENT, run
 from reconciler.host.sockets import owners
 from reconciler.settings import Settings
@@ -36,10 +37,9 @@ def inspect(settings: Settings) -> Facts:
         mounts=_read(Path("/proc/mounts")),
         controllers=_controllers(),
         sysctls={name: text for name in _SYSCTLS if (text := _read(Path("/proc/sys") / name))},
-        ruleset=_ask("nft", "-j", "list", "ruleset"),
+        obstacles=_obstacles(settings),
         routes=_ask("ip", "-j", "-4", "route", "show", "table", "main"),
         pool=settings.address_pool,
-        table=settings.instance,
         disks=_disks(settings),
         port53=tuple(sorted({f"{owner.program} (process {owner.process.pid})" for owner in owners(53, ())})),
     )
@@ -57,6 +57,13 @@ def _ask(*argv: str) -> str:
         return run(argv, timeout=10)
     except HostError:
         return ""
+
+
+def _obstacles(settings: Settings) -> tuple[str, ...]:
+    try:
+        return Obstacles(settings).look()
+    except HostError:
+        return ()
 
 
 def _read(path: Path) -> str:
