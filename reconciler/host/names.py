@@ -28,6 +28,7 @@ from reconciler.host.sockets import owners
 from reconciler.settings import Settings
 
 _START_TIMEOUT = 10.0
+_LOG = Path("/dev/log")  # where it hangs nobody may be held up; where there is none, dnsmasq would wait for it to come
 _USERS = ("dnsmasq", "nobody")
 
 
@@ -52,6 +53,7 @@ class DnsmasqNames:
         check_reachable(self._places.records, user)
         argv = [
             *(PROGRAM, *arguments(resolver), f"--pid-file={pid_file}"),
+            *(["--log-async=5"] if _LOG.exists() else []),
             *(f"--user={user.pw_name}", f"--group={grp.getgrgid(user.pw_gid).gr_name}"),
             *(f"--hostsdir={folder}" for folder in folders),
         ]
