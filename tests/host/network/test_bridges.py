@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.core.addresses import bridge_name
 from reconciler.core.networking import Network
-from reconciler.core.wiring import veth_name
+from reconciler.core.wiring import LINK_LOCAL, veth_name
 from reconciler.host.aliases import departed_alias
 from tests.host.network.conftest import World, ip, within
 from tests.host.network.test_networks import SHOP, links, shown, sysctl, until
