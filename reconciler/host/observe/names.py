@@ -74,7 +74,7 @@ class NameReader:
     def look(self, everything: bool = True) -> SeenNames:
         """The names as they are now; `everything` trusts nothing that was noted before."""
         self.drain()
-        self._look_at_resolvers()
+        self._look_at_resolvers(everything)
         if everything:
             self._rung |= {"", *self._files}
             self._ask()
@@ -98,10 +98,11 @@ class NameReader:
 
     # --- resolvers ---
 
-    def _look_at_resolvers(self) -> None:
+    def _look_at_resolvers(self, everything: bool) -> None:
         """Hold those that are new. One that runs is known by its pidfd, whatever became of its pid file."""
         known = {served.process for served in self._served.values()}
-        for served in resolvers.running(self._places):
+        held = [self._places.pid_file(served.name, served.fingerprint) for served in self._served.values()]
+        for served in resolvers.running(self._places, () if everything else held):
             if served.process not in known:
                 descriptor = runs.hold(served.process)
                 if descriptor is not None:
