@@ -149,7 +149,7 @@ OPTIONS = (
     Option("socket_group", _text, "GROUP", "the group that may read the status socket"),
     Option("address_pool", _pool, "NETWORK", "the addresses from which networks are taken"),
     Option("network_prefix", _integer(8, 30), "BITS", "the prefix length of one network"),
-    Option("packet_mark", _bit, "BIT", "the bit of packets' marks that nobody else on this host uses"),
+    Option("packet_mark", _bit, "BIT", "the bit of packets' marks that nobody else here uses, nor another instance"),
     Option("cni_path", _folders, "DIRS", "where CNI plugins are looked for, separated by colons"),
     Option("resync", _seconds, "SECONDS", "how often everything is looked at, whatever happens"),
     Option("workers", _integer(1, 64), "COUNT", "how many tasks run at the same time"),

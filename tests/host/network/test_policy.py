@@ -196,6 +196,26 @@ def test_a_connection_that_is_no_longer_allowed_is_cut(site: Ground, kind: socke
         assert told(other)[0] == "web"
 
 
+def test_a_stream_of_datagrams_to_somebody_who_is_no_longer_allowed_ends(site: Ground) -> None:
+    """Whoever answers without being asked again would go on for ever: only the flow says that it may."""
+    site.publish(*port(8080, WEB, WEB6))
+    for client_of in (HOST, HOST6):
+        with site.client("outside", client_of, DATAGRAM) as client:
+            client.connect((client_of, 8080))
+            assert told(client)[0] == "web"
+            assert flows(site)
+            site.publish(*port(8080, WEB, WEB6, allow=("198.51.100.0/24",)))
+            assert not flows(site)
+            site.publish(*port(8080, WEB, WEB6))
+            assert told(client)[0] == "web"
+
+
+def flows(site: Ground) -> list[str]:
+    """The flows to the published port, in the kernel's words."""
+    lines = within(site.places["host"], Path("/proc/thread-self/net/nf_conntrack").read_text).splitlines()
+    return [line for line in lines if "udp" in line and "dport=8080" in line]
+
+
 # --- x-egress ------------------------------------------------------------------------------------------------------
 
 
