@@ -19,7 +19,7 @@ from reconciler.host.doorbells import drain, open_doorbell
 from reconciler.host.firewall import Nftables
 from reconciler.host.guard import PROTOCOL, Guard, priority
 from tests.host.network.conftest import ip, nft
-from tests.host.network.ground import DATAGRAM, HOST, HOST6, OUTSIDE, OUTSIDE6, Ground, ground, told
+from tests.host.network.ground import DATAGRAM, HOST, HOST6, OUTSIDE, OUTSIDE6, STREAM, Ground, ground, told
 
 __all__ = ["ground"]  # a fixture
 
@@ -179,9 +179,8 @@ CLOSED = [
 
 def test_without_tables_nothing_is_forwarded_and_the_host_goes_on(site: Ground) -> None:
     nft("flush", "ruleset")
-    for name, host in CLOSED:
-        assert site.who(name, host, 80) == "dropped", (name, host)
-        assert site.who(name, host, 80, DATAGRAM) == "dropped", (name, host)
+    found = site.answers((name, host, 80, kind) for name, host in CLOSED for kind in (STREAM, DATAGRAM))
+    assert {who for who, _ in found.values()} == {"dropped"}
     for host in (WEB, WEB6, SAFE):
         assert site.who("host", host, 80) == host_of(host), "the host reaches its containers"
     assert site.who("db", WEB, 80) == "web", "neighbours"
