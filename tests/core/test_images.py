@@ -11,7 +11,7 @@ from reconciler.core.model import Container, Desired, Observed, PullPolicy, Seen
 from reconciler.core.plan import plan
 from reconciler.core.scene import Policy
 from reconciler.core.steps import CollectImages, Plan
-from tests.core.test_plan import NOW, POLICY, host, seen
+from tests.core.hosts import NOW, POLICY, host, seen
 from tests.core.worlds import DB, WEB, container, desired
 from tests.fakes import image
 
