@@ -67,7 +67,8 @@ def expand(spec: str, document: Document) -> App:
     problems = tuple(_problems(name, document))
     if problems:
         return App(name=name, spec=spec, at=document.at, problems=problems)
-    return _Expander(name, spec, document).app()
+    app = _Expander(name, spec, document).app()
+    return replace(app, problems=tuple(_twice(app, document)))
 
 
 # --- full names, replicas ----------------------------------------------------------------------------------------
@@ -223,6 +224,18 @@ def _problems(app: str, document: Document) -> Iterator[Problem]:
             why = f"service '{shares.service}' has no container; it has 0 replicas"
             yield _problem(document, shares.at, f"'network_mode' of service '{service.name}'", why)
     yield from _cycles(document, services)
+
+
+def _twice(app: App, document: Document) -> Iterator[Problem]:
+    """Two keys may stand for one network, but a service joins it once."""
+    for service in {join.service: None for join in app.joins}:
+        joined: set[str] = set()
+        for join in (join for join in app.joins if join.service == service):
+            name = join.attachment.network
+            if name in joined:
+                why = f"it joins network '{name}' twice, by different keys"
+                yield _problem(document, join.at, f"'networks' of service '{service}'", why)
+            joined.add(name)
 
 
 def _problem(document: Document, at: Place, subject: str, why: str) -> Problem:

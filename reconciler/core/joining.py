@@ -65,11 +65,17 @@ def overlap(one: str, other: str) -> bool:
     return first.version == second.version and first.overlaps(second)
 
 
-def blocked(networks: Collection[Network], publishes: bool, egress: bool) -> Iterator[Misfit]:
-    """What a service in `networks`, which are all of its own, cannot have there: published ports, `x-egress`."""
+def blocked(networks: Collection[Network], host_ips: Collection[str], egress: bool) -> Iterator[Misfit]:
+    """What a service in `networks`, which are all of its own, cannot have there.
+
+    `host_ips` are the host addresses at which it publishes ports; `egress` is whether it has `x-egress`.
+    """
     beside = next((network for network in networks if network.driver != "bridge"), None)
     if egress and beside:
         why = f"what goes through network '{beside.name}' ({beside.driver}) does not pass the host's firewall"
         yield "x-egress", why
-    if publishes and networks and not any(network.driver == "bridge" and not network.internal for network in networks):
+    reached = [network for network in networks if network.driver == "bridge" and not network.internal]
+    if host_ips and networks and not reached:
         yield "ports", "the host forwards to bridges that are not internal, and the service is in no such network"
+    elif any(":" in host_ip for host_ip in host_ips) and not any(network.enable_ipv6 for network in reached):
+        yield "ports", "what comes for an IPv6 address needs a network with 'enable_ipv6: true'"

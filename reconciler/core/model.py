@@ -276,6 +276,7 @@ class SeenContainer:
     nameservers: tuple[str, ...] = ()  # in its resolv.conf, when they are ours
     dns: tuple[str, ...] = ()  # whom outside names are asked of, () for the host's own
     egress: tuple[Destination, ...] | None = None
+    net_admin: bool = False  # may give itself other addresses (CAP_NET_ADMIN)
     ports: tuple[Port, ...] = ()
     restart: Restart = field(default_factory=Restart)  # as it was declared when this instance was made
     mounted: bool = True  # the overlay is mounted

@@ -13,7 +13,7 @@ from itertools import chain
 
 from reconciler.core import dns, images, lifecycle, naming, networks
 from reconciler.core.addresses import Refused
-from reconciler.core.hostports import occupied
+from reconciler.core.claims import taken
 from reconciler.core.joints import Networks, joint
 from reconciler.core.model import (
     Container,
@@ -29,7 +29,7 @@ from reconciler.core.model import (
     revision,
 )
 from reconciler.core.names import LISTENERS
-from reconciler.core.networking import Joint, Resolver, SeenNetwork
+from reconciler.core.networking import Joint, Resolver
 from reconciler.core.networks import Table
 from reconciler.core.scene import Policy, Scene, scene
 from reconciler.core.steps import (
@@ -139,8 +139,8 @@ def _replica(scene: Scene, wires: Wires, container: Container, now: float) -> It
     if current is None and (reason := _not_ready(scene, container, image) or _asks_first(container, image, now)):
         yield Wait(lifecycle.key(container.name), reason)
         yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
-    elif current is None and (taken := _occupied(scene, container)):
-        yield Wait(lifecycle.key(container.name), taken, now + LISTEN_AGAIN, reads=LISTENERS)
+    elif current is None and (reason := _occupied(scene, container)):
+        yield Wait(lifecycle.key(container.name), reason, now + LISTEN_AGAIN, reads=LISTENERS)
         yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
     elif others:
         yield lifecycle.retire(others[0], now, _why_replaced(others[0], current, container, image))
@@ -223,13 +223,13 @@ def _occupied(scene: Scene, container: Container) -> str:
     """Which port that `container` would publish anew somebody else listens on, "" when none."""
     published = {port for seen in scene.instances.get(container.name, ()) for port in seen.ports}
     new = [port for port in container.ports if port not in published]
-    own = {address.partition("/")[0] for seen in scene.observed.networks.values() for address in _addresses(seen)}
-    others = [listener for listener in scene.observed.listeners if listener.address not in own]  # but our resolvers
-    return next(filter(None, (occupied(port, others) for port in new)), "")
-
-
-def _addresses(seen: SeenNetwork) -> Iterator[str]:
-    return filter(None, (seen.subnet, seen.subnet6, *seen.extra))
+    subnets = [subnet for seen in scene.observed.networks.values() for subnet in (seen.subnet, seen.subnet6)]
+    for port in new:
+        if listener := taken(port, scene.observed.listeners, subnets):
+            at = f"{port.host_ip or '*'}:{port.published}/{port.protocol}"
+            who = listener.owner or "another program"
+            return f"cannot publish host port {at}: {who} listens there; stop it, or publish another port"
+    return ""
 
 
 def _lends(scene: Scene, owner: str) -> bool:

@@ -81,7 +81,7 @@ def _desired(accepted: list[App], claims: _Claims, assigned: Assigned, unavailab
     for app in sorted(accepted, key=lambda app: app.name):
         for container in app.containers:
             own = assigned.ports.get((app.name, container.service))
-            containers[container.name] = replace(container, ports=own) if own else container
+            containers[container.name] = replace(container, ports=tuple(own)) if own else container
     used = {join.attachment.network for app in accepted for join in app.joins}
     return Desired(
         containers=containers,
@@ -204,8 +204,7 @@ def _conflict(app: App, at: Place, what: str, other: App) -> Problem:
 
 def _together(app: App, accepted: list[App], assigned: Assigned, claims: _Claims) -> Iterator[Problem]:
     """What `app` cannot have: none of a range of ports is left, or another app's network is not made for it."""
-    for claim in assigned.exhausted.get(app.name, ()):
-        mapping = claim.mapping
+    for mapping in assigned.exhausted.get(app.name, {}).values():
         owners = {claims.ports.owner(mapping, port) for port in range(mapping.published[0], mapping.published[1] + 1)}
         have = " and ".join(sorted(_owner(owner) for owner in owners if owner)[:3])
         what = f"any of the host ports {shown(mapping)} for {_owner(app)}"
@@ -225,6 +224,6 @@ def _foreign(app: App, networks: Mapping[str, Network]) -> Iterator[Problem]:
         joins = [join for join in app.joins if join.service == container.service]
         known = [networks[join.attachment.network] for join in joins if join.attachment.network in networks]
         if len(known) == len(joins) and any(join.external for join in joins):
-            publishes = any(claim.service == container.service for claim in app.claims)
-            for key, why in blocked(known, publishes, container.egress is not None):
+            host_ips = [claim.mapping.host_ip for claim in app.claims if claim.service == container.service]
+            for key, why in blocked(known, host_ips, container.egress is not None):
                 yield Problem(app.spec, *joins[0].at, f"cannot use '{key}' of service '{container.service}': {why}")

@@ -182,6 +182,11 @@ def subnet_of(interface: str) -> str:
     return str(ip_interface(interface).network)
 
 
+def veth_name(id: str, place: int = 0) -> str:
+    """The host's end of a container's link to its network number `place`: at most 15 bytes (IFNAMSIZ)."""
+    return f"rc{id[:9]}{place:x}"
+
+
 def alone(address: str) -> str:
     """`address` with the prefix length of a network that consists of it: one more of a bridge beside its gateways."""
     return f"{address}/{128 if ':' in address else 32}"

@@ -32,6 +32,7 @@ from reconciler.host.cgroups import Cgroups, detect
 from reconciler.host.doorbells import drain, open_rules_doorbell
 from reconciler.host.firewall import Nftables
 from reconciler.host.images.store import ImageStore
+from reconciler.host.listeners import listening
 from reconciler.host.lookup import Lookup
 from reconciler.host.names import DnsmasqNames
 from reconciler.host.networks import BridgeNetworks
@@ -41,7 +42,6 @@ from reconciler.host.observe.links import LinkReader
 from reconciler.host.observe.names import NameReader
 from reconciler.host.resolvers import Places
 from reconciler.host.runtime import OciRuntime
-from reconciler.host.sockets import listeners
 from reconciler.host.versions import runtime_version
 from reconciler.host.volumes import VolumeFolders
 from reconciler.ports import Ports
@@ -104,7 +104,7 @@ def adapters(settings: Settings) -> Adapters:
         ruleset=firewall.look,
         guarded=firewall.guarded,
         names=names.look,
-        listeners=listeners,
+        listeners=listening,
     )
     return Adapters(
         images=images,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reconciler.core.networking import Endpoint
-from reconciler.core.wiring import mac_address, subnet_of
+from reconciler.core.wiring import mac_address, subnet_of, veth_name
 from reconciler.errors import HostError
 from reconciler.host import inet, parents, rtnetlink
 from reconciler.host.aliases import container_alias
@@ -53,7 +53,11 @@ class Wiring:
         bridges = [endpoint.bridge for endpoint in endpoints if endpoint.bridge]
         answers = self.host.ask_each(*map(rtnetlink.get_link, bridges))
         found = {name: rtnetlink.parse_link(body) for name, body in zip(bridges, answers, strict=True) if body}
-        return [self._plug(place, endpoint, found) for place, endpoint in enumerate(endpoints)]
+        return [
+            self._plug(place, endpoint, found)
+            for place, endpoint in enumerate(endpoints)
+            if endpoint.network.driver != "cni"  # its plugins make their own
+        ]
 
     def _plug(self, place: int, endpoint: Endpoint, bridges: dict[str, Link]) -> Plug:
         if endpoint.network.driver != "bridge":
@@ -137,11 +141,6 @@ class Wiring:
         if link.mtu != plug.base.mtu:
             dressed.append(rtnetlink.set_mtu(name, plug.base.mtu))
         return [*dressed, rtnetlink.set_up(name)]
-
-
-def veth_name(id: str, place: int = 0) -> str:
-    """The host's end of a container's link to its network number `place`: at most 15 bytes (IFNAMSIZ)."""
-    return f"rc{id[:9]}{place:x}"
 
 
 def _joined(plug: Plug, outer: Link | None, inner: Link) -> bool:

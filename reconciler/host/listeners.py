@@ -37,16 +37,16 @@ class Socket:
     inode: int
 
 
-def listening() -> tuple[Listener, ...]:
-    """Everybody who listens by TCP or UDP in this network namespace, without owners, each once."""
-    return tuple(dict.fromkeys(found.listener for found in _sockets()))
+def listening(owners: bool = False) -> tuple[Listener, ...]:
+    """Everybody who listens by TCP or UDP in this network namespace, each once.
 
-
-def owned(listener: Listener) -> Listener:
-    """The listener with its owner, as `nginx (pid 123)`; "" when it is gone or belongs to no process of this host."""
-    inodes = {found.inode: listener.address for found in _sockets() if found.listener == replace(listener, owner="")}
-    names = sorted({f"{owner.program} (pid {owner.process.pid})" for owner in holders(inodes)}) if inodes else []
-    return replace(listener, owner=", ".join(names))
+    With `owners` each is called as `nginx (process 123)`, "" when it belongs to no process that can be seen.
+    """
+    found = list(_sockets())
+    names: dict[int, str] = {}
+    for holder in holders({one.inode for one in found}) if owners else ():
+        names |= dict.fromkeys(holder.inodes, f"{holder.program} (process {holder.process.pid})")
+    return tuple(dict.fromkeys(replace(one.listener, owner=names.get(one.inode, "")) for one in found))
 
 
 def _sockets() -> Iterable[Socket]:

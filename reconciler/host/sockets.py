@@ -38,7 +38,9 @@ def owners(port: int, addresses: Collection[str]) -> list[Owner]:
         for address, at, inode in parse(Path("/proc/net", table).read_text(), _LISTENS[table[:3]])
         if at == port and (address in _EVERYWHERE or address in addresses)
     }
-    return list(holders(found)) if found else []
+    return [
+        Owner(holder.process, holder.program, found[inode]) for holder in holders(found) for inode in holder.inodes[:1]
+    ]
 
 
 def parse(table: str, state: str) -> Iterator[tuple[str, int, int]]:
@@ -56,15 +58,24 @@ def _address(text: str) -> str:
     return str(ip_address(b"".join(word.to_bytes(4, sys.byteorder) for word in words)))
 
 
-def holders(inodes: dict[int, str]) -> Iterator[Owner]:
-    """The processes that have sockets with these inodes open, each with the address of one of them."""
-    wanted = {f"socket:[{inode}]": address for inode, address in inodes.items()}
-    for pid in filter(str.isdecimal, os.listdir("/proc")):
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that has sockets open, by their inodes."""
+
+    process: Process
+    program: str
+    inodes: tuple[int, ...]
+
+
+def holders(inodes: Collection[int]) -> Iterator[Holder]:
+    """The processes that have some of these sockets open; looks at every process of the host."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    for pid in filter(str.isdecimal, os.listdir("/proc") if wanted else ()):
         with suppress(OSError):  # it may end meanwhile
             held = [wanted[link] for link in _links(Path("/proc", pid, "fd")) if link in wanted]
             process = runs.identify(int(pid)) if held else None
             if process:
-                yield Owner(process, Path("/proc", pid, "comm").read_text().strip(), held[0])
+                yield Holder(process, Path("/proc", pid, "comm").read_text().strip(), tuple(held))
 
 
 def _links(folder: Path) -> Iterator[str]:

@@ -103,6 +103,12 @@ def test_what_is_published_says_who_may_connect() -> None:
     assert port.allow == ("10.0.0.0/8",)
 
 
+def test_thousands_that_find_nothing_take_no_square_time() -> None:
+    many = tuple(among(*AUTOMATIC) for _ in range(10_000))
+    documents = [spec(f"{name}.yaml", service(ports=many)) for name in "abc"]
+    assert "cannot use any of the host ports *:32768-60999/tcp" in resolved(*documents).held["c"]
+
+
 @pytest.mark.parametrize(
     ("mapping", "text"),
     [

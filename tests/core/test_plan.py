@@ -25,9 +25,10 @@ from reconciler.core.model import (
 from reconciler.core.names import LISTENERS
 from reconciler.core.networking import Destination, Endpoint, Listener, Network, Pairs, Port, Resolver, SeenNetwork
 from reconciler.core.plan import plan
-from reconciler.core.ruleset import Bridge, Published, Rules, render
+from reconciler.core.ruleset import Bound, Bridge, Published, Rules, render
 from reconciler.core.scene import Policy
 from reconciler.core.steps import ApplyRuleset, CreateContainer, Plan, Task
+from reconciler.core.wiring import veth_name
 from tests.core.worlds import DB, WEB, container, desired, endpoint
 from tests.fakes import image
 
@@ -73,6 +74,18 @@ def names_of(*containers: SeenContainer) -> Pairs:
     return records(there, serve).get("shop_default", ())
 
 
+def bound(*containers: SeenContainer) -> tuple[Bound, ...]:
+    return tuple(
+        Bound(link=veth_name(entry.id, place), addresses=(end.address,))
+        for entry in containers
+        for place, end in enumerate(entry.endpoints)
+    )
+
+
+def ruleset(*containers: SeenContainer, published: tuple[Published, ...]) -> str:
+    return render("reconciler", Rules(networks=(OF_NETWORK,), published=published, bound=bound(*containers)))
+
+
 def host(*containers: SeenContainer, **changes: object) -> Observed:
     """A host that has what one running `shop` needs, with its ruleset in force."""
     published = tuple(
@@ -87,7 +100,9 @@ def host(*containers: SeenContainer, **changes: object) -> Observed:
         "images": {WEB: image(WEB)},
         "networks": {"shop_default": NETWORK},
         "containers": {entry.id: entry for entry in containers},
-        "ruleset": digest(render("reconciler", Rules(networks=(OF_NETWORK,), published=published))),
+        "ruleset": digest(
+            render("reconciler", Rules(networks=(OF_NETWORK,), published=published, bound=bound(*containers)))
+        ),
         "guarded": ("10.0.7.0/24",),
         "resolvers": {"shop_default": RESOLVER},
         "names": {"shop_default": names_of(*containers)},
@@ -282,7 +297,7 @@ def test_after_a_reboot_the_network_comes_back_where_its_containers_are() -> Non
 def test_a_bridge_without_its_address_is_completed_before_anything_joins_it() -> None:
     bare = {"shop_default": replace(NETWORK, subnet="")}
     found = made(desired(WEB_CONTAINER), host(networks=bare))
-    assert [task.key for task in found.tasks][0] == "network:shop_default"
+    assert next(task.key for task in found.tasks) == "network:shop_default"
     assert str(found.waits[0]) == "container:shop-web-1: waits for network shop_default"
     dead = seen(Dead(), mounted=False, disconnected="its link is gone")
     assert "waits for network shop_default" in str(made(desired(WEB_CONTAINER), host(dead, networks=bare)))
@@ -352,7 +367,9 @@ def test_replicas_share_a_published_port() -> None:
     ]
     (task,) = made(desired(*pair), host(*containers, ruleset="")).tasks
     published = Published(protocol="tcp", host_ip="", port=8080, targets=(("10.0.7.2", 80), ("10.0.7.3", 80)))
-    assert task.steps[0].text == render("reconciler", Rules(networks=(OF_NETWORK,), published=(published,)))  # type: ignore[union-attr]
+    (step,) = task.steps
+    assert isinstance(step, ApplyRuleset)
+    assert step.text == ruleset(*containers, published=(published,))
 
 
 def test_a_port_leads_to_the_replica_that_is_about_to_run_while_none_does() -> None:
@@ -524,8 +541,8 @@ def test_a_port_on_which_somebody_else_listens_is_waited_for_before_anything_is_
     for containers in ((), (seen(),)):
         found = made(desired(wanted), host(*containers, listeners=(foreign,)))
         assert str(found) == (
-            "container:shop-web-1: waits: cannot publish host port 127.0.0.1:8080/tcp: nginx (process 12) listens there;"
-            " stop it, or publish another port"
+            "container:shop-web-1: waits: cannot publish host port 127.0.0.1:8080/tcp:"
+            " nginx (process 12) listens there; stop it, or publish another port"
         )
         assert found.reads == {LISTENERS}
 

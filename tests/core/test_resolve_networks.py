@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from reconciler.core.document import Dependency, Document, NetworkDeclaration, Networking, Place, Service
 from reconciler.core.joining import blocked, misfits, overlap
-from reconciler.core.networking import Attachment, Destination, Driver, Ipam, Network
+from reconciler.core.networking import Attachment, Destination, Ipam, Network
 from tests.core.documents import declared, joined, published, resolved, service, spec
 
 OWN = Ipam(subnet="10.5.0.0/24")
@@ -194,7 +194,7 @@ def test_two_networks_of_one_app_must_not_overlap_either() -> None:
 
 
 def test_two_networks_of_one_app_cannot_have_one_name() -> None:
-    found = resolved(app("a.yaml", declared("one", "all"), declared("two", "all"), web=joined("one", "two")))
+    found = resolved(app("a.yaml", declared("one", "all"), declared("two", "all"), web=joined("one"), db=joined("two")))
     assert found.held["a"] == "a.yaml:9:3: cannot use network 'all' for app 'a' (a.yaml): this app has it twice"
 
 
@@ -284,19 +284,34 @@ def test_an_address_fits_when_a_host_of_the_subnet_can_have_it(subnet: str, numb
 
 
 @pytest.mark.parametrize(
-    ("drivers", "publishes", "egress", "keys"),
+    ("networks", "host_ips", "egress", "keys"),
     [
-        (["bridge"], True, True, []),
-        (["bridge", "macvlan"], True, False, []),
-        (["bridge", "macvlan"], True, True, ["x-egress"]),
-        (["macvlan"], True, False, ["ports"]),
-        (["cni"], True, True, ["x-egress", "ports"]),
-        ([], True, True, []),
+        ([{}], [""], True, []),
+        ([{}, {"driver": "macvlan"}], [""], False, []),
+        ([{}, {"driver": "macvlan"}], [""], True, ["x-egress"]),
+        ([{"driver": "macvlan"}], [""], False, ["ports"]),
+        ([{"driver": "cni"}], ["::"], True, ["x-egress", "ports"]),
+        ([{"internal": True}], [], True, []),
+        ([{"internal": True}], ["127.0.0.1"], True, ["ports"]),
+        ([{"internal": True}, {}], ["127.0.0.1"], True, []),
+        ([{}], ["::"], False, ["ports"]),
+        ([{"enable_ipv6": True}], ["", "2001:db8::1"], False, []),
+        ([{"enable_ipv6": True, "internal": True}, {}], ["2001:db8::1"], False, ["ports"]),
     ],
 )
-def test_what_passes_the_host(drivers: list[Driver], publishes: bool, egress: bool, keys: list[str]) -> None:
-    networks = [Network(name=driver, app="a", spec="a", driver=driver) for driver in drivers]
-    assert [key for key, _ in blocked(networks, publishes, egress)] == keys
+def test_what_passes_the_host(
+    networks: list[dict[str, Any]], host_ips: list[str], egress: bool, keys: list[str]
+) -> None:
+    found = [replace(Network(name="a", app="a", spec="a"), **fields) for fields in networks]
+    assert [key for key, _ in blocked(found, host_ips, egress)] == keys
+
+
+def test_two_keys_of_one_network_are_joined_once() -> None:
+    keys = declared("one", "all", external=True), declared("two", "all", external=True)
+    assert resolved(app("a.yaml", *keys, web=joined("one"), db=joined("two"))).held == {}
+    assert resolved(app("a.yaml", *keys, web=joined("one", "two"))).held["a"] == (
+        "a.yaml:6:7: cannot use 'networks' of service 'web': it joins network 'all' twice, by different keys"
+    )
 
 
 def test_policies_and_names_reach_the_container() -> None:

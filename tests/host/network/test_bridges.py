@@ -10,8 +10,8 @@ import pytest
 
 from reconciler.core.addresses import bridge_name
 from reconciler.core.networking import Network
+from reconciler.core.wiring import veth_name
 from reconciler.host.aliases import departed_alias
-from reconciler.host.interfaces import veth_name
 from tests.host.network.conftest import World, ip, within
 from tests.host.network.test_networks import SHOP, links, shown, sysctl, until
 
