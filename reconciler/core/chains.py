@@ -41,11 +41,14 @@ _INET = """\
 		iifname @bridges ct state new fib saddr . iif oif missing drop
 	}
 
-	# Every packet of a connection that somebody opens, not only its first: who is no longer allowed is cut off.
+	# Every packet of a connection that somebody opens, not only its first: who is no longer allowed is cut off. A
+	# network's resolver is for those who are in it: it knows their names, and may ask others outside.
 	chain asking {
 		type filter hook prerouting priority -110; policy accept;
 		iifname @bridges ip saddr . ip daddr @same4 fib daddr type local th dport 53 accept
 		iifname @bridges ip6 saddr . ip6 daddr @same6 fib daddr type local th dport 53 accept
+		iifname @bridges ip daddr . ip daddr @same4 fib daddr type local th dport 53 drop
+		iifname @bridges ip6 daddr . ip6 daddr @same6 fib daddr type local th dport 53 drop
 		ct direction original jump limiting
 		iifname @bridges ip saddr @restricted4 goto restricting
 		iifname @bridges ip6 saddr @restricted6 goto restricting

@@ -43,12 +43,12 @@ class Facts:
     mounts: str = ""  # /proc/mounts
     controllers: str | None = None  # cgroup.controllers of the root, None on version 1
     sysctls: Mapping[str, str] = field(default_factory=dict)  # by path below /proc/sys; missing ones are not there
-    ruleset: str = ""  # nft -j list ruleset
+    obstacles: tuple[str, ...] = ()  # of `core.coexistence`
     routes: str = ""  # ip -j route
     pool: str = "10.192.0.0/12"
-    table: str = "reconciler"
     disks: tuple[Disk, ...] = ()
     port53: tuple[str, ...] = ()  # who listens for questions on every address of the host
+    mirrors: Mapping[str, str] = field(default_factory=dict)  # by name, why a mirror is no use; "" for a good one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,10 @@ class Finding:
 
 def judge(facts: Facts) -> tuple[Finding, ...]:
     """Every check, in the order in which a person would mend them."""
-    checks = (_root, _tools, _runc, _kernel, _cgroups, _forwarding, _firewalls, _addresses, _names, _disks)
+    checks = (
+        *(_root, _tools, _runc, _kernel, _cgroups, _forwarding, _firewalls, _addresses, _names, _disks),
+        _mirrors,
+    )
     return tuple(finding for check in checks for finding in check(facts))
 
 
@@ -163,33 +166,11 @@ def _forwarding(facts: Facts) -> Iterator[Finding]:
 
 
 def _firewalls(facts: Facts) -> Iterator[Finding]:
-    dropping = parse_dropping(facts.ruleset, facts.table)
-    for chain in dropping:
-        yield Finding(
-            name="firewall",
-            verdict="warn",
-            found=f"chain {chain} drops what is forwarded unless a rule of its own lets it pass",
-            advice='let it accept iifname "rc-*" and oifname "rc-*" (docker: in DOCKER-USER)',
-        )
-    if not dropping:
-        yield Finding(name="firewall", verdict="ok", found="no other table drops what is forwarded")
-
-
-def parse_dropping(ruleset: str, own: str) -> tuple[str, ...]:
-    """The chains of others that drop forwarded packets by policy, as `family table chain`, and firewalld's."""
-    entries = _json_list(_json_object(ruleset).get("nftables"))
-    chains = [entry["chain"] for entry in entries if isinstance(entry.get("chain"), dict)]
-    found = []
-    for chain in chains:
-        foreign = chain.get("table") != own and chain.get("hook") == "forward"
-        if foreign and (chain.get("policy") == "drop" or chain.get("table") == "firewalld"):
-            found.append(f"{chain.get('family')} {chain.get('table')} {chain.get('name')}")
-    return tuple(found)
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    found = _loads(text)
-    return found if isinstance(found, dict) else {}
+    for obstacle in facts.obstacles:
+        found, _, advice = obstacle.partition("; ")
+        yield Finding(name="firewall", verdict="warn", found=found, advice=advice)
+    if not facts.obstacles:
+        yield Finding(name="firewall", verdict="ok", found="nobody else's drops what is forwarded")
 
 
 def _json_list(value: object) -> list[dict[str, Any]]:
@@ -264,3 +245,12 @@ def _disks(facts: Facts) -> Iterator[Finding]:
             verdict = "warn" if disk.free >= disk.needed // 8 and disk.inodes >= 0.005 else "fail"
         advice = "" if verdict == "ok" else f"make room: {disk.purpose} need it"
         yield Finding(name=f"disk {disk.path}", verdict=verdict, found=found, advice=advice)
+
+
+def _mirrors(facts: Facts) -> Iterator[Finding]:
+    advice = "images come from the registry itself meanwhile; mend the mirror, or take it out of the settings"
+    for name, why in sorted(facts.mirrors.items()):
+        if why:
+            yield Finding(name=f"mirror {name}", verdict="warn", found=why, advice=advice)
+        else:
+            yield Finding(name=f"mirror {name}", verdict="ok", found="answers")

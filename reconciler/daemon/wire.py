@@ -98,6 +98,7 @@ def adapters(settings: Settings) -> Adapters:
     readers = Readers(
         images=images.seen,
         usage=images.usage,
+        mirrors=images.mirrors,
         volumes=volumes.seen,
         containers=containers,
         links=links.look,

@@ -23,6 +23,7 @@ import pytest
 from reconciler.core import dns
 from reconciler.core.dns import Asker, View
 from reconciler.core.networking import Network, Pairs, Resolver, SeenNetwork
+from reconciler.core.ruleset import Bridge, Rules, render
 from reconciler.errors import HostError
 from reconciler.host import resolvers, runs, syscalls
 from reconciler.host.cgroups import detect
@@ -31,7 +32,7 @@ from reconciler.host.names import DnsmasqNames
 from reconciler.host.observe.names import NameReader, SeenNames
 from reconciler.host.resolvers import Places, Served
 from reconciler.settings import Settings
-from tests.host.network.conftest import ip, within
+from tests.host.network.conftest import ip, nft, within
 from tests.host.network.questions import (
     AAAA,
     MX,
@@ -48,10 +49,16 @@ from tests.host.network.questions import (
 
 pytestmark = [pytest.mark.root, pytest.mark.host]
 
-UPSTREAM, OTHER_UPSTREAM, OUTSIDE = "192.0.2.53", "192.0.2.54", "198.51.100.7"
+UPSTREAM, OUTSIDE = "192.0.2.53", "198.51.100.7"
 WEB = ("a" * 64, "10.9.0.2\tshop-web-1 web www web.front\nfd00:9::2\tshop-web-1 web www web.front\n")
 WEB_2 = ("b" * 64, "10.9.0.3\tshop-web-2 web www web.front\n")
 DB = ("c" * 64, "10.8.0.2\tshop-db-1 db db.back\n")
+RULES = Rules(
+    networks=(
+        Bridge(bridge="front", subnet="10.9.0.1/24", subnet6="fd00:9::1/64"),
+        Bridge(bridge="back", subnet="10.8.0.1/24", subnet6="fd00:8::1/64"),
+    )
+)
 
 
 class Upstream:
@@ -132,7 +139,7 @@ class Here:
         """Serve both networks and these views, with the records of three containers."""
         found = self.resolvers(*views)
         for network in ("front", "back"):
-            for address in dns.extra_addresses(found, network):
+            for address in dns.extra_addresses(found).get(network, ()):
                 ip("addr", "add", f"{address}/24", "dev", network)
         self.names.write("front", (WEB, WEB_2))
         self.names.write("back", (DB,))
@@ -243,8 +250,34 @@ def test_replicas_take_turns(here: Here) -> None:
     assert {ask("10.9.0.1", "web").found[0] for _ in range(8)} == {"10.9.0.2", "10.9.0.3"}
 
 
-def test_a_container_asks_through_its_bridge(here: Here, folder: Path) -> None:
+def test_a_container_asks_through_its_bridge(here: Here, container: Path) -> None:
     here.serve()
+    assert within(container, lambda: ask("10.9.0.1", "shop-web-2")).found == ("10.9.0.3",)
+    assert within(container, lambda: ask("10.9.0.1", "shop-web-2", tcp=True)).found == ("10.9.0.3",)
+    assert within(container, lambda: ask("fd00:9::1", "shop-web-2")).found == ("10.9.0.3",)
+
+
+def test_nobody_asks_the_resolver_of_a_network_that_he_is_not_in(here: Here, container: Path) -> None:
+    """It would tell names of others, and lead out of an internal network."""
+    found = here.serve()
+    ip("addr", "add", "fd00:8::1/64", "dev", "back", "nodad")
+    here.names.serve(replace(found["back"], addresses=("10.8.0.1", "fd00:8::1")))
+    within(container, lambda: ip("route", "add", "default", "via", "10.9.0.1"))
+    within(container, lambda: ip("-6", "route", "add", "default", "via", "fd00:9::1"))
+    for server in ("10.8.0.1", "fd00:8::1"):
+        assert within(container, lambda server=server: ask(server, "db")).found == ("10.8.0.2",)  # type: ignore[misc]
+    nft("-f", "-", input=render("names", RULES))
+    for server in ("10.8.0.1", "fd00:8::1"):
+        for tcp in (False, True):
+            with pytest.raises(TimeoutError):
+                within(container, lambda server=server, tcp=tcp: ask(server, "db", tcp=tcp, timeout=0.1))  # type: ignore[misc]
+    assert within(container, lambda: ask("10.9.0.1", "shop-web-2")).found == ("10.9.0.3",)
+    assert within(container, lambda: ask("fd00:9::1", "shop-web-2", tcp=True)).found == ("10.9.0.3",)
+
+
+@pytest.fixture
+def container(here: Here, folder: Path) -> Iterator[Path]:
+    """The namespace of one that is in `front`."""
     pin = folder / "pin"
     pin.touch()
     maker = threading.Thread(target=_make_namespace, args=(pin,))
@@ -254,9 +287,9 @@ def test_a_container_asks_through_its_bridge(here: Here, folder: Path) -> None:
         ip("link", "add", "v0", "type", "veth", "peer", "name", "eth0", "netns", str(pin))
         ip("link", "set", "v0", "master", "front", "up")
         within(pin, lambda: ip("addr", "add", "10.9.0.2/24", "dev", "eth0"))
+        within(pin, lambda: ip("addr", "add", "fd00:9::2/64", "dev", "eth0", "nodad"))
         within(pin, lambda: ip("link", "set", "eth0", "up"))
-        assert within(pin, lambda: ask("10.9.0.1", "shop-web-2")).found == ("10.9.0.3",)
-        assert within(pin, lambda: ask("10.9.0.1", "shop-web-2", tcp=True)).found == ("10.9.0.3",)
+        yield pin
     finally:
         syscalls.umount(str(pin), syscalls.MNT_DETACH)
 
