@@ -40,6 +40,7 @@ from reconciler.host.observe import Observer, Readers
 from reconciler.host.observe.containers import ContainerReader
 from reconciler.host.observe.links import LinkReader
 from reconciler.host.observe.names import NameReader
+from reconciler.host.obstacles import Obstacles
 from reconciler.host.resolvers import Places
 from reconciler.host.runtime import OciRuntime
 from reconciler.host.versions import runtime_version
@@ -104,6 +105,7 @@ def adapters(settings: Settings) -> Adapters:
         links=links.look,
         ruleset=firewall.look,
         guarded=firewall.guarded,
+        obstacles=Obstacles(settings).look,
         names=names.look,
         listeners=listening,
     )

@@ -59,6 +59,14 @@ def test_a_failure_is_a_trouble_with_its_next_try() -> None:
     ]
 
 
+def test_a_firewall_of_somebody_else_is_a_trouble_where_there_are_networks() -> None:
+    observed = replace(host(seen()), obstacles=("ufw drops; allow it",))
+    found = project(Snapshot(at=9.0, desired=desired(WEB_CONTAINER), observed=observed, plan=Plan()))
+    assert [(trouble.key, trouble.message) for trouble in found.troubles] == [("firewall", "ufw drops; allow it")]
+    assert found.converged, "nothing is left to do for us"
+    assert project(Snapshot(at=9.0, observed=replace(observed, networks={}))).troubles == ()
+
+
 def test_ports_are_those_in_force_not_those_that_are_wanted() -> None:
     old = container(ports=(Port(target=80, published=8080),))
     new = container(ports=(Port(target=80, published=9090, host_ip="127.0.0.1", protocol="udp"),))
