@@ -91,10 +91,12 @@ class View:
     @property
     def resolver(self) -> str:
         """The name of the resolver that answers with it: the network's own, when all who are in it see this much."""
-        first = self.networks[0]
-        if len(self.networks) == 1 and not self.servers:
-            return first
-        return f"{first}+{digest(json.dumps([self.networks, self.servers]))[:12]}"
+        return self.networks[0] if len(self.networks) == 1 and not self.servers else _apart(self)
+
+
+@lru_cache(maxsize=4096)
+def _apart(view: View) -> str:
+    return f"{view.networks[0]}+{digest(json.dumps([view.networks, view.servers]))[:12]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +131,12 @@ def resolvers(
     `taken` are the addresses that containers have in each network. An address that somebody asks already is kept.
     """
     places = {name: seen[name] for name in networks if name in seen and networks[name].driver == "bridge"}
-    made: dict[str, Resolver | Refused] = {}
-    for name, place in sorted(places.items()):
-        own = View((name,), () if networks[name].internal else None)
-        made[name] = _resolver(own, place, _gateways(place), places)
-    used = {
-        name: {*taken.get(name, ()), *_gateways(place), *networks[name].ipv4.reserved, *networks[name].ipv6.reserved}
-        for name, place in places.items()
-    }
+    made: dict[str, Resolver | Refused] = {name: _own(places[name], networks[name].internal) for name in sorted(places)}
+    used: dict[str, set[str]] = {}
     for other, asked in sorted(_others(askers, places).items(), key=lambda entry: (not entry[1], entry[0].resolver)):
         place = places[other.networks[0]]
+        if place.name not in used:
+            used[place.name] = _used(networks[place.name], place) | set(taken.get(place.name, ()))
         address = asked or _highest_free(place, used[place.name])
         if isinstance(address, Refused):
             made[other.resolver] = address
@@ -146,6 +144,16 @@ def resolvers(
             used[place.name].update(address)
             made[other.resolver] = _resolver(other, place, address, places)
     return made
+
+
+@lru_cache(maxsize=4096)  # each look asks for every network's, and they hardly ever change
+def _own(place: SeenNetwork, internal: bool) -> Resolver:
+    """The resolver of those who are in this network alone."""
+    return _resolver(View((place.name,), () if internal else None), place, _gateways(place), {place.name: place})
+
+
+def _used(network: Network, place: SeenNetwork) -> set[str]:
+    return {*_gateways(place), *network.ipv4.reserved, *network.ipv6.reserved}
 
 
 def _others(askers: Iterable[Asker], places: Mapping[str, SeenNetwork]) -> dict[View, tuple[str, ...]]:
@@ -165,14 +173,13 @@ def nameservers(of: View | None, found: Mapping[str, Resolver | Refused]) -> tup
     return resolver.addresses[:1] if isinstance(resolver, Resolver) else ()
 
 
-def extra_addresses(found: Mapping[str, Resolver | Refused], network: str) -> tuple[str, ...]:
-    """The addresses that the bridge of `network` needs beside its gateways'."""
-    return tuple(
-        address
-        for resolver in found.values()
-        if isinstance(resolver, Resolver) and resolver.networks[0] == network and resolver.name != network
-        for address in resolver.addresses
-    )
+def extra_addresses(found: Mapping[str, Resolver | Refused]) -> Mapping[str, tuple[str, ...]]:
+    """The addresses that bridges need beside their gateways', by network; those that need none are left out."""
+    extra: dict[str, tuple[str, ...]] = {}
+    for resolver in found.values():
+        if isinstance(resolver, Resolver) and resolver.name != resolver.networks[0]:
+            extra[resolver.networks[0]] = (*extra.get(resolver.networks[0], ()), *resolver.addresses)
+    return extra
 
 
 def _resolver(of: View, place: SeenNetwork, addresses: tuple[str, ...], places: Mapping[str, SeenNetwork]) -> Resolver:
@@ -191,6 +198,7 @@ def _gateways(place: SeenNetwork) -> tuple[str, ...]:
     return tuple(subnet.partition("/")[0] for subnet in (place.subnet, place.subnet6) if subnet)
 
 
+@lru_cache(maxsize=4096)
 def _belongs(address: str, place: SeenNetwork) -> bool:
     return any(
         ip_address(address) in ip_interface(subnet).network for subnet in (place.subnet, place.subnet6) if subnet
@@ -246,6 +254,7 @@ def arguments(resolver: Resolver) -> tuple[str, ...]:
     )
 
 
+@lru_cache(maxsize=4096)
 def fingerprint(resolver: Resolver) -> str:
     """Tells whether a resolver that runs is this one, as this release starts it."""
     return digest(json.dumps([canonical(resolver), arguments(resolver)]))[:16]

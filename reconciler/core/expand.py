@@ -5,15 +5,15 @@ Pure and kept per document, so that a document that did not change costs nothing
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from posixpath import basename, dirname, splitext
 
 from reconciler.core.document import Document, NetworkDeclaration, Place, PortMapping, Service, VolumeDeclaration
-from reconciler.core.model import Container, Mount, Volume, VolumeMount, canonical, digest
-from reconciler.core.networking import Attachment, Ipam, Network
+from reconciler.core.joining import declared
+from reconciler.core.model import Container, Mount, Volume, VolumeMount
+from reconciler.core.networking import Attachment, Network
 from reconciler.errors import Problem
 
 FOLDER_SPECS = ("compose.yaml", "compose.yml", "compose.toml", "docker-compose.yaml", "docker-compose.yml")
@@ -103,14 +103,14 @@ class _Expander:
 
     def _joins(self, service: Service) -> Iterator[Join]:
         """An external network's own declaration says nothing of itself: it is in another spec."""
-        declared = {entry.key: entry for entry in self.document.networks}
+        entries = {entry.key: entry for entry in self.document.networks}
         for connection in service.networking.connections:
-            entry = declared[connection.attachment.network]
+            entry = entries[connection.attachment.network]
             network = self._network(entry)
             attachment = replace(
                 connection.attachment,
                 network=network.name,
-                declared="" if entry.external else _declared(network),
+                declared="" if entry.external else declared(network),
             )
             yield Join(service=service.name, attachment=attachment, external=entry.external, at=connection.at)
 
@@ -186,22 +186,6 @@ class _Expander:
             expose=service.networking.expose,
             egress=service.networking.egress,
         )
-
-
-def _declared(network: Network) -> str:
-    """Digest of what makes interfaces in `network` other ones than by default, "" when nothing does."""
-    plain = Network(name="", app="", spec="")
-    kept = replace(
-        network,
-        name="",
-        app="",
-        spec="",
-        labels=(),
-        internal=False,
-        ipv4=Ipam(subnet=network.ipv4.subnet, gateway=network.ipv4.gateway),
-        ipv6=Ipam(subnet=network.ipv6.subnet, gateway=network.ipv6.gateway),
-    )
-    return "" if kept == plain else digest(json.dumps(canonical(kept), sort_keys=True, separators=(",", ":")))
 
 
 def _named(mount: Mount, volumes: dict[str, str]) -> Mount:

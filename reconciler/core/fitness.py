@@ -48,6 +48,7 @@ class Facts:
     pool: str = "10.192.0.0/12"
     disks: tuple[Disk, ...] = ()
     port53: tuple[str, ...] = ()  # who listens for questions on every address of the host
+    mirrors: Mapping[str, str] = field(default_factory=dict)  # by name, why a mirror is no use; "" for a good one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,10 @@ class Finding:
 
 def judge(facts: Facts) -> tuple[Finding, ...]:
     """Every check, in the order in which a person would mend them."""
-    checks = (_root, _tools, _runc, _kernel, _cgroups, _forwarding, _firewalls, _addresses, _names, _disks)
+    checks = (
+        *(_root, _tools, _runc, _kernel, _cgroups, _forwarding, _firewalls, _addresses, _names, _disks),
+        _mirrors,
+    )
     return tuple(finding for check in checks for finding in check(facts))
 
 
@@ -241,3 +245,12 @@ def _disks(facts: Facts) -> Iterator[Finding]:
             verdict = "warn" if disk.free >= disk.needed // 8 and disk.inodes >= 0.005 else "fail"
         advice = "" if verdict == "ok" else f"make room: {disk.purpose} need it"
         yield Finding(name=f"disk {disk.path}", verdict=verdict, found=found, advice=advice)
+
+
+def _mirrors(facts: Facts) -> Iterator[Finding]:
+    advice = "images come from the registry itself meanwhile; mend the mirror, or take it out of the settings"
+    for name, why in sorted(facts.mirrors.items()):
+        if why:
+            yield Finding(name=f"mirror {name}", verdict="warn", found=why, advice=advice)
+        else:
+            yield Finding(name=f"mirror {name}", verdict="ok", found="answers")

@@ -45,6 +45,7 @@ class Table:
 
 def bridges(scene: Scene, found: Mapping[str, Resolver | Refused], now: float) -> Iterator[Task | Wait]:
     """Every network that must be there, and those that nothing uses any more."""
+    extra = dns.extra_addresses(found)
     for name, network in sorted(scene.networks.items()):
         subnet, subnet6 = scene.subnets[name]
         if isinstance(subnet, Refused):
@@ -52,8 +53,7 @@ def bridges(scene: Scene, found: Mapping[str, Resolver | Refused], now: float) -
         elif isinstance(subnet6, Refused):
             yield Wait(f"network:{name}", subnet6.message)
         elif network.driver == "bridge":
-            extra = dns.extra_addresses(found, name)
-            step = CreateNetwork(network, scene.bridge(network), subnet, subnet6, extra)
+            step = CreateNetwork(network, scene.bridge(network), subnet, subnet6, extra.get(name, ()))
             if cause := _why(step, scene.observed.networks.get(name)):
                 yield Task(f"network:{name}", cause, (step,), drift=cause.startswith("drifted"))
     for name, seen in sorted(scene.observed.networks.items()):

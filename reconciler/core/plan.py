@@ -14,6 +14,7 @@ from itertools import chain
 from reconciler.core import dns, images, lifecycle, naming, networks
 from reconciler.core.addresses import Refused
 from reconciler.core.claims import taken
+from reconciler.core.joining import declared
 from reconciler.core.joints import Networks, joint
 from reconciler.core.model import (
     Container,
@@ -146,7 +147,8 @@ def _replica(scene: Scene, wires: Wires, container: Container, now: float) -> It
         yield Wait(lifecycle.key(container.name), reason)
         yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
     elif others:
-        yield lifecycle.retire(others[0], now, _why_replaced(others[0], current, container, image))
+        moved = _moved(scene, others[0])
+        yield lifecycle.retire(others[0], now, _why_replaced(others[0], current, container, image, moved))
     elif current is None:
         assert image is not None
         yield from _create(scene, wires, container, image, now)
@@ -159,7 +161,17 @@ def _replica(scene: Scene, wires: Wires, container: Container, now: float) -> It
 def _current(scene: Scene, container: Container, image: SeenImage | None) -> SeenContainer | None:
     instances = scene.instances.get(container.name, ())
     owner = _owner(scene, container)
-    return next((seen for seen in instances if seen.shares == owner and _is_current(seen, container, image)), None)
+    fitting = (seen for seen in instances if seen.shares == owner and not _moved(scene, seen))
+    return next((seen for seen in fitting if _is_current(seen, container, image)), None)
+
+
+def _moved(scene: Scene, seen: SeenContainer) -> str:
+    """The network that is declared otherwise than when `seen` joined it, "" for none; another app's spec may say so."""
+    for endpoint in seen.endpoints:
+        network = scene.networks.get(endpoint.network.name, endpoint.network)
+        if network != endpoint.network and declared(network) != declared(endpoint.network):
+            return network.name
+    return ""
 
 
 def _owner(scene: Scene, container: Container) -> str:
@@ -175,7 +187,7 @@ def _is_current(seen: SeenContainer, container: Container, image: SeenImage | No
 
 
 def _why_replaced(
-    seen: SeenContainer, current: SeenContainer | None, container: Container, image: SeenImage | None
+    seen: SeenContainer, current: SeenContainer | None, container: Container, image: SeenImage | None, moved: str
 ) -> str:
     if seen.damaged:
         return seen.damaged
@@ -183,6 +195,8 @@ def _why_replaced(
         return "a newer instance runs"
     if container.shares and seen.revision == revision(container, seen.image_digest):
         return f"{container.shares}, whose network it shares, was replaced"
+    if moved:
+        return f"network {moved} is declared otherwise now"
     return images.moved(seen, container, image) or f"revision {seen.revision[:12]} is no longer wanted"
 
 

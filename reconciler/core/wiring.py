@@ -15,6 +15,9 @@ from ipaddress import ip_interface
 
 from reconciler.core.networking import Endpoint
 
+LINK_LOCAL = "fe80::1/64"
+"""A bridge's other IPv6 address, as with Docker: under it the kernel asks for neighbours when it forwards packets."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostEnd:
@@ -78,6 +81,8 @@ def drift(name: str, made: Made, seen: Bridge) -> str:
             return f"its address {interface} is gone"
         if not _reached(interface, seen.subnets):
             return f"the route to {subnet_of(interface)} is gone"
+    if made.subnet6 and LINK_LOCAL not in seen.addresses:
+        return f"its address {LINK_LOCAL} is gone"
     if made.mtu and seen.mtu != made.mtu:
         return f"the MTU of {name} is {seen.mtu}, not {made.mtu}"
     return _unset(bridge_settings(name, made), seen.settings)

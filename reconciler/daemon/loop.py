@@ -100,6 +100,7 @@ class Loop:
     _watched: dict[int, str] = field(default_factory=dict)
     _full_look_at: float = 0.0
     _shown_progress_at: float = 0.0
+    _meant: tuple[Specs, frozenset[str], Desired] | None = None
 
     def __post_init__(self) -> None:
         """Listen to what rings by itself."""
@@ -114,7 +115,7 @@ class Loop:
         names |= self._collect(now) | self.plan.reads
         observed = around.observe(names)
         if names & {SPECS, EVERYTHING}:
-            self.desired = missing(meaning(around.load(), observed), observed, self.desired, now)
+            self.desired = missing(self._meaning(around.load(), observed), observed, self.desired, now)
         self.plan = plan(self.desired, observed, now, around.policy, tuple(self._doing.values()))
         self._execute_what_is_safe(now)
         self._publish(observed, now, begun)
@@ -157,6 +158,15 @@ class Loop:
         now = self.around.clock()
         ready = any(self.around.retries.ready(task, now) for task in self.plan.tasks)
         return not (self.busy or ready or any(wait.passing for wait in self.plan.waits))
+
+    def _meaning(self, specs: Specs, observed: Observed) -> Desired:
+        """As `meaning`, which is not asked again while neither the specs nor the apps that run are others."""
+        established, known = _established(observed), self._meant
+        if known and known[:2] == (specs, established) and not specs.lock.problem:
+            return known[2]
+        desired = meaning(specs, observed)
+        self._meant = specs, established, desired
+        return desired
 
     # --- doing -----------------------------------------------------------------------------------------------
 
@@ -279,7 +289,11 @@ class Loop:
 
 def meaning(specs: Specs, observed: Observed) -> Desired:
     """What the specs mean together. In a conflict between two of them, the app that runs already keeps what it has."""
-    established = frozenset(seen.app for seen in observed.containers.values())
+    established = _established(observed)
     unavailable = specs.unavailable or (specs.doubtful if established else "")
     desired = resolve(specs.documents, established, unavailable, specs.apps)
     return locked(desired, specs.lock, observed)
+
+
+def _established(observed: Observed) -> frozenset[str]:
+    return frozenset(seen.app for seen in observed.containers.values())

@@ -98,6 +98,7 @@ def adapters(settings: Settings) -> Adapters:
     readers = Readers(
         images=images.seen,
         usage=images.usage,
+        mirrors=images.mirrors,
         volumes=volumes.seen,
         containers=containers,
         links=links.look,
@@ -153,6 +154,8 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
     bundles = ContainerBundles(settings, found.images.lower, found.cgroups)
     found.images.recover()
     bundles.sweep()
+    networks = BridgeNetworks(settings)
+    networks.sweep()
     runtime = OciRuntime(settings, found.cgroups)
     queue, workers = Queue(), Workers(settings.workers, "worker")
     around = Surroundings(
@@ -162,7 +165,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
             images=found.images,
             bundles=bundles,
             runtime=runtime,
-            networks=BridgeNetworks(settings),
+            networks=networks,
             names=DnsmasqNames(settings, found.cgroups, found.lookup),
             firewall=found.firewall,
             volumes=found.volumes,

@@ -91,11 +91,10 @@ class DnsmasqNames:
 
     def stop_only(self, name: str) -> None:
         """End the resolver of that name."""
-        for pid_file in resolvers.pid_files(self._places):
-            if pid_file.name.rpartition("@")[0] == name:
-                if served := resolvers.read(pid_file):
-                    resolvers.end(served.process)
-                pid_file.unlink(missing_ok=True)
+        for pid_file in resolvers.called(self._places, name):
+            if served := resolvers.read(pid_file):
+                resolvers.end(served.process)
+            pid_file.unlink(missing_ok=True)
 
     def write(self, network: str, hosts: Pairs) -> None:
         """Put these records in force, file name and text, and no others; running resolvers notice by themselves."""
@@ -124,9 +123,8 @@ class DnsmasqNames:
                 folder.mkdir(mode=0o755, parents=True)
                 for made in (self._places.run, self._places.folder, self._places.records, folder):
                     made.chmod(made.stat().st_mode | 0o055)  # whatever the daemon's umask
-                for served in resolvers.running(self._places):
-                    if str(folder) in served.folders:
-                        resolvers.end(served.process)
+                for served in resolvers.watching(self._places, network):
+                    resolvers.end(served.process)
         return folder
 
 

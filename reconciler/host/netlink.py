@@ -176,7 +176,7 @@ class Netlink:
         refusal, answered = 0, False
         while not answered:
             for sequence, answer in decode(self._socket.recv(_LARGE)):
-                refusal = refusal or _code(answer)
+                refusal = refusal or (_code(answer) if sequence >= begin else 0)
                 answered = answered or sequence >= self._sequence - 1 or (sequence == begin and bool(refusal))
         _raise(refusal)
 

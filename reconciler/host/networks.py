@@ -30,7 +30,11 @@ class BridgeNetworks:
         self._pins = settings.run / runs.NAMESPACES
         self._runs = settings.run / runs.FOLDER
         self._plugins = Plugins(settings)
-        self._departures = Departures(settings.instance, lambda id: is_pinned(self._pins / id))
+        self._departures = Departures(settings.instance, self._pins)
+
+    def sweep(self) -> None:
+        """Begin to delete what an earlier daemon had begun to."""
+        self._departures.sweep()
 
     def create(self, network: Network, bridge: str, subnets: tuple[str, str], extra: tuple[str, ...] = ()) -> None:
         """Make or complete the bridge, with these addresses of the host in it, up and marked as ours.

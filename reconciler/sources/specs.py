@@ -108,6 +108,8 @@ class Specs:
             return _Parsed(text, beside, error)
 
     def _same_beside(self, path: str, beside: Beside) -> bool:
+        if not beside:
+            return True
         folder = join(self._absolute, dirname(path))
         return all(self._files.peek(join(folder, name)) is text for name, text in beside.items())
 

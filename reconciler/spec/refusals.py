@@ -88,7 +88,7 @@ ATTACHMENT: Final[Reasons] = {
 }
 
 DEPLOY: Final[Reasons] = {
-    "endpoint_mode": _LATER,
+    "endpoint_mode": "not supported yet; a service's name stands for all its containers, as with dnsrr",
     "labels": "not supported yet; use the service's own 'labels'",
     "mode": "not supported yet; there is one host, so say how many with 'replicas'",
     "placement": "there is one host",

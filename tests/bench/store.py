@@ -22,6 +22,7 @@ SIZE = 8 * 1024**3  # sparse
 def fresh(parent: Path) -> Iterator[tuple[Path, str]]:
     """A folder on such a file system, and what it is; a plain folder where loop devices cannot be had."""
     folder = Path(tempfile.mkdtemp(prefix="reconciler-bench-", dir=parent))
+    folder.chmod(0o711)  # dnsmasq, which may do nothing, reads its records below
     kernel.unshare(kernel.NEWNS)
     kernel.mount("none", "/", flags=kernel.REC | kernel.PRIVATE)
     mounted = False

@@ -159,7 +159,7 @@ def test_who_sees_no_more_than_the_network_s_own_resolver_asks_that() -> None:
         found = made([Asker(own)])
         assert set(found) == set(NETWORKS)
         assert dns.nameservers(own, found) == found[network.name].addresses[:1]
-        assert dns.extra_addresses(found, network.name) == ()
+        assert network.name not in dns.extra_addresses(found)
 
 
 def test_another_view_has_a_resolver_at_an_address_of_its_own() -> None:
@@ -170,8 +170,7 @@ def test_another_view_has_a_resolver_at_an_address_of_its_own() -> None:
     assert found[name].servers is None
     assert found[name].bridge == SEEN["shop_back"].bridge
     assert dns.nameservers(both, found) == found[name].addresses == ("10.2.0.254",)
-    assert dns.extra_addresses(found, "shop_back") == ("10.2.0.254",)
-    assert dns.extra_addresses(found, "shop_front") == ()
+    assert dns.extra_addresses(found) == {"shop_back": ("10.2.0.254",)}
 
 
 def test_an_address_that_somebody_asks_already_is_kept() -> None:
@@ -180,7 +179,7 @@ def test_an_address_that_somebody_asks_already_is_kept() -> None:
     second = made([Asker(own), Asker(both, dns.nameservers(both, first))])
     assert dns.nameservers(both, second) == dns.nameservers(both, first)
     assert dns.nameservers(own, second) == ("10.2.0.253",)
-    assert set(dns.extra_addresses(second, "shop_back")) == {"10.2.0.254", "10.2.0.253"}
+    assert set(dns.extra_addresses(second)["shop_back"]) == {"10.2.0.254", "10.2.0.253"}
 
 
 def test_an_address_of_another_subnet_is_not_kept() -> None:

@@ -168,3 +168,11 @@ def test_the_version_of_dnsmasq_is_read(printed: str, version: tuple[int, int] |
 def test_an_unknown_dnsmasq_is_not_called_old() -> None:
     facts = replace(GOOD, versions={**GOOD.versions, "dnsmasq": "Dnsmasq version UNKNOWN"})
     assert found(facts, "dnsmasq version") == []
+
+
+def test_a_mirror_that_is_no_use_is_a_warning_and_no_more() -> None:
+    facts = replace(GOOD, mirrors={"a.example": "", "b.example": "cannot ask b.example/v2/: timed out"})
+    good, bad = [finding for finding in judge(facts) if finding.name.startswith("mirror ")]
+    assert (good.name, good.verdict) == ("mirror a.example", "ok")
+    assert (bad.verdict, bad.found) == ("warn", "cannot ask b.example/v2/: timed out")
+    assert is_fit(judge(facts))

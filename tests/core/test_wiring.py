@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from reconciler.core.networking import Driver, Endpoint, Network
 from reconciler.core.wiring import (
+    LINK_LOCAL,
     Bridge,
     HostEnd,
     Inside,
@@ -187,7 +188,7 @@ def test_an_address_that_is_a_whole_network_needs_no_route_to_it() -> None:
 MADE = Made(subnet="10.192.3.1/24", subnet6="fd00::1/64", mtu=1500)
 SEEN = Bridge(
     mtu=1500,
-    addresses=("10.192.3.1/24", "fd00::1/64"),
+    addresses=("10.192.3.1/24", "fd00::1/64", LINK_LOCAL),
     subnets=("10.192.3.0/24", "fd00::/64"),
     settings=bridge_settings("rc-0", MADE),
 )
@@ -206,6 +207,7 @@ def test_a_bridge_as_it_was_made() -> None:
         (replace(SEEN, mtu=1400), "the MTU of rc-0 is 1400, not 1500"),
         (replace(SEEN, addresses=SEEN.addresses[1:]), "its address 10.192.3.1/24 is gone"),
         (replace(SEEN, addresses=SEEN.addresses[:1]), "its address fd00::1/64 is gone"),
+        (replace(SEEN, addresses=SEEN.addresses[:2]), f"its address {LINK_LOCAL} is gone"),
         (replace(SEEN, subnets=SEEN.subnets[1:]), "the route to 10.192.3.0/24 is gone"),
         (replace(SEEN, subnets=SEEN.subnets[:1]), "the route to fd00::/64 is gone"),
     ],

@@ -302,20 +302,6 @@ def test_a_bell_that_goes_on_does_not_make_a_failing_look_spin(machine: Machine)
     assert time.monotonic() - begun >= LOOK_AGAIN
 
 
-def test_what_rings_for_others_is_no_reason_to_look(machine: Machine) -> None:
-    """A namespace of somebody else's container, say; the second ring is for us."""
-    machine.settle()
-    reader, writer = os.pipe()
-    os.write(writer, b"12")
-    answers = {b"1": "", b"2": LINKS}
-    doorbells = {reader: lambda: answers[os.read(reader, 1)]}
-    loop = Loop(replace(machine.loop.around, doorbells=doorbells))
-    machine.queue.take()
-    assert loop._wait() == {LINKS}
-    os.close(reader)
-    os.close(writer)
-
-
 def test_a_look_that_fails_ends_a_run_that_is_to_end(machine: Machine) -> None:
     machine.blind = 1
     with pytest.raises(OSError, match="Too many open files"):

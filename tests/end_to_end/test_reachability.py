@@ -27,6 +27,7 @@ from tests.end_to_end.world import (
     World,
     crossing,
 )
+from tests.host.network.questions import AAAA, A
 
 pytestmark = [pytest.mark.root, pytest.mark.host]
 
@@ -55,6 +56,23 @@ PORTS = {"open": 8000, "limited": 8001, "denied": 8002, "loopback": 8003, "lan":
 BY_ADDRESS = {"direct": ("web", UNPUBLISHED), "far": ("store", UNPUBLISHED)}
 ABROAD = {"named": NAMED, "unnamed": UNNAMED}
 
+# Who finds whom by which name: service, alias, container, service with network, and an outside name.
+NAMED_AS = """
+who            web  www  shop-web-1 web.shop_front store  shop-store-1 stranger inside outside.test
+web            yes  yes  yes        yes            no     no           no       no     yes
+companion      yes  yes  yes        yes            no     no           no       no     yes
+neighbour      yes  yes  yes        yes            no     no           no       no     yes
+both           yes  yes  yes        yes            yes    yes          no       no     yes
+guarded        yes  yes  yes        yes            no     no           no       no     yes
+cousin         no   no   no         no             yes    yes          no       no     yes
+stranger       no   no   no         no             no     no           yes      no     yes
+inside         no   no   no         no             no     no           no       yes    no
+hosted         no   no   no         no             no     no           no       no     yes
+host           no   no   no         no             no     no           no       no     yes
+"""
+OUTSIDE_NAME = "outside.test"
+MEANS = {"www": "web", "shop-web-1": "web", "web.shop_front": "web", "shop-store-1": "store", OUTSIDE_NAME: "outside"}
+
 # Where each begins, and under which addresses it speaks and finds the host, in IPv4 and IPv6.
 AS = {"elsewhere": "outside", "host-itself": "host"}
 SOURCES = {"elsewhere": (ELSEWHERE, ELSEWHERE6), "outside": (OUTSIDE, OUTSIDE6)}
@@ -77,15 +95,21 @@ class Cell:
         return f"{self.who} to {self.what} by {self.protocol} in IPv{self.version}"
 
 
-def cells() -> Iterator[Cell]:
-    """Everything that the table says."""
-    head, *rows = (line.split() for line in EXPECTED.strip().splitlines())
+def entries(table: str) -> Iterator[tuple[str, str, str]]:
+    """Row, column and what stands there."""
+    head, *rows = (line.split() for line in table.strip().splitlines())
     for who, *row in rows:
         for what, cell in zip(head[1:], row, strict=True):
-            if cell != "-":
-                for protocol in ("tcp", "udp"):
-                    yield Cell(who, what, protocol, 4, cell in ("yes", "4"))
-                    yield Cell(who, what, protocol, 6, cell == "yes")
+            yield who, what, cell
+
+
+def cells() -> Iterator[Cell]:
+    """Everything that the table of traffic says."""
+    for who, what, cell in entries(EXPECTED):
+        if cell != "-":
+            for protocol in ("tcp", "udp"):
+                yield Cell(who, what, protocol, 4, cell in ("yes", "4"))
+                yield Cell(who, what, protocol, 6, cell == "yes")
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +125,9 @@ def world(network: Namespaces, registry: Registry, tmp_path_factory: pytest.Temp
 
 
 def test_everybody_reaches_exactly_whom_the_table_says(world: World) -> None:
-    where = {(what, version): world.address(name, version) for what, (name, _) in BY_ADDRESS.items() for version in (4, 6)}
+    where = {
+        (what, version): world.address(name, version) for what, (name, _) in BY_ADDRESS.items() for version in (4, 6)
+    }
     asked = [(cell, _ask(world, cell, where)) for cell in cells()]
     wrong = [
         f"{cell}: {answer!r} where {_answerer(cell)!r} was expected"
@@ -109,6 +135,41 @@ def test_everybody_reaches_exactly_whom_the_table_says(world: World) -> None:
         if (answer := future.result()) != _answerer(cell)
     ]
     assert not wrong, f"{len(wrong)} of {len(asked)} cells:\n" + "\n".join(wrong)
+
+
+def test_everybody_finds_exactly_whom_the_table_says_by_name(world: World) -> None:
+    world.upstream.known[OUTSIDE_NAME] = [OUTSIDE, OUTSIDE6]
+    addresses = {"outside": {4: OUTSIDE, 6: OUTSIDE6}}
+    for name in ("web", "store", "stranger", "inside"):
+        addresses[name] = {version: world.address(name, version) for version in (4, 6)}
+    wrong = []
+    for who, name, cell in entries(NAMED_AS):
+        for kind, version in ((A, 4), (AAAA, 6)):
+            expected = (addresses[MEANS.get(name, name)][version],) if cell == "yes" else ()
+            answer = world.lookup(who, name, kind)
+            if answer.found != expected:
+                wrong.append(f"{who} asks for {name} in IPv{version}: {answer} where {expected} was expected")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_address_has_a_name_for_who_is_in_its_network(world: World, version: int) -> None:
+    address = world.address("web", version)
+    for neighbour in ("neighbour", "both", "guarded", "companion"):
+        assert world.reverse(neighbour, address) == ("shop-web-1",)
+    for other in ("cousin", "stranger", "inside"):
+        assert world.reverse(other, address) == ()
+
+
+def test_internal_network_tells_nobody_outside_what_it_is_asked(world: World) -> None:
+    for name in ("secret.test", "other", "1.0.0.127.in-addr.arpa"):
+        world.lookup("inside", name)
+    world.reverse("inside", OUTSIDE)
+    world.lookup("web", "innocent.test")
+    assert "innocent.test" in world.upstream.asked
+    reversed_outside = ".".join(reversed(OUTSIDE.split(".")))
+    for leaked in ("secret.test", "other", "1.0.0.127.in-addr.arpa", f"{reversed_outside}.in-addr.arpa"):
+        assert leaked not in world.upstream.asked
 
 
 def _ask(world: World, cell: Cell, where: dict[tuple[str, int], str]) -> Future[str]:

@@ -50,6 +50,7 @@ class Host:
         return Observer(
             Readers(
                 images=dict,
+                mirrors=dict,
                 usage=lambda: (None, 0.0),
                 volumes=frozenset,
                 containers=self,

@@ -32,6 +32,7 @@ class Readers:
 
     images: Callable[[], Mapping[str, SeenImage]]
     usage: Callable[[], tuple[float | None, float]]  # of the image store
+    mirrors: Callable[[], Mapping[str, str]]
     volumes: Callable[[], frozenset[str]]
     containers: Containers
     links: Callable[[bool], Links]  # True for a look from nothing
@@ -93,6 +94,7 @@ class Observer:
             listeners=self._listeners,
             collected_at=self._usage[0],
             disk_used=self._usage[1],
+            mirrors=self.readers.mirrors(),
         )
 
     def _look_at_networks(self, names: frozenset[str], everything: bool) -> None:

@@ -24,6 +24,7 @@ from tests.host.network.conftest import HOME, ip, within
 
 HOST, HOST6 = "192.0.2.1", "2001:db8::1"
 OUTSIDE, OUTSIDE6 = "192.0.2.2", "2001:db8::2"
+GATEWAY = "fe80::1/64"  # under which a bridge asks who has an address, for packets that are not its own
 STREAM, DATAGRAM = socket.SOCK_STREAM, socket.SOCK_DGRAM
 DROPPED = 0.3  # seconds until a question counts as dropped; answers take under 0.01
 
@@ -34,6 +35,7 @@ class Ground:
     def __init__(self, run: Path, closing: ExitStack) -> None:
         self.settings = Settings(instance="test", run=run, state=run)
         self.firewall = Nftables(self.settings)
+        closing.callback(self.firewall.close)
         self.rules = Rules()
         self.places: dict[str, Path] = {"host": HOME}
         self._closing = closing
@@ -57,7 +59,8 @@ class Ground:
         )
         ip("link", "add", bridge.bridge, "type", "bridge", "forward_delay", "0")
         sysctl(f"net/ipv4/conf/{bridge.bridge}/route_localnet", "1")
-        for subnet in bridge.subnets:
+        ip("link", "set", bridge.bridge, "addrgenmode", "none")  # as ours are
+        for subnet in (*bridge.subnets, GATEWAY):
             ip("addr", "add", subnet, "dev", bridge.bridge, *nodad(subnet))
         ip("link", "set", bridge.bridge, "up")
         for place, container in enumerate(containers, 2):
@@ -74,11 +77,12 @@ class Ground:
         place = self.places[name] = Path(f"/proc/{os.getpid()}/fd/{descriptor}")
         ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(place))
         if bridge:
+            ip("link", "set", link, "addrgenmode", "none")
             ip("link", "set", link, "master", bridge)
             ip("link", "set", link, "type", "bridge_slave", "hairpin", "on")
         ip("link", "set", link, "up")
         within(place, lambda: ip("link", "set", "lo", "up"))
-        within(place, lambda: sysctl("net/ipv6/conf/eth0/accept_dad", "0"))
+        within(place, lambda: ip("link", "set", "eth0", "addrgenmode", "none"))
         within(place, lambda: ip("link", "set", "eth0", "up"))
 
     def address(self, name: str, address: str, gateway: str = "") -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.host.interfaces import veth_name
+from reconciler.core.wiring import veth_name
 from reconciler.host.namespaces import visit
 from reconciler.host.netlink import Netlink
 from tests.host.network.conftest import World, ip, within

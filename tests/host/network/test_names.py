@@ -139,7 +139,7 @@ class Here:
         """Serve both networks and these views, with the records of three containers."""
         found = self.resolvers(*views)
         for network in ("front", "back"):
-            for address in dns.extra_addresses(found, network):
+            for address in dns.extra_addresses(found).get(network, ()):
                 ip("addr", "add", f"{address}/24", "dev", network)
         self.names.write("front", (WEB, WEB_2))
         self.names.write("back", (DB,))

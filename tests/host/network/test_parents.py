@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import subprocess
+import threading
 from dataclasses import replace
 
 import pytest
@@ -11,10 +12,11 @@ import pytest
 from reconciler.core.networking import Endpoint, Network
 from reconciler.errors import HostError
 from reconciler.host import parents
+from reconciler.host.aliases import parent_alias
 from reconciler.host.netlink import Message, attributes, string, text
 from reconciler.host.rtnetlink import Inner, Link
 from tests.host.network.conftest import World, ip, within
-from tests.host.network.test_networks import links, shown
+from tests.host.network.test_networks import links, shown, until
 
 pytestmark = pytest.mark.root
 
@@ -184,6 +186,22 @@ def test_a_parent_that_goes_and_comes_back(lan: World) -> None:
     ip("link", "set", "uplink", "up")
     join(lan, MACVLAN, 2)
     assert lan.fault(id, full=False) == ""
+
+
+def test_a_parent_that_was_made_goes_with_the_last_that_stood_on_it(lan: World) -> None:
+    for name, alias in (("uplink.7", parent_alias("test")), ("uplink.8", parent_alias("other"))):
+        ip("link", "add", name, "type", "bridge")
+        ip("link", "set", name, "alias", alias)
+    on_made, on_others = replace(MACVLAN, parent="uplink.7"), replace(MACVLAN, parent="uplink.8")
+    ids = [join(lan, on_made, 2), join(lan, on_made, 3), join(lan, on_others, 4)]
+    lan.networks.disconnect(ids[0])
+    lan.networks.sweep()
+    until(lambda: not any(thread.name == "departures" for thread in threading.enumerate()))
+    assert "uplink.7" in links(), "another stands on it"
+    for id in ids[1:]:
+        lan.networks.disconnect(id)
+    until(lambda: "uplink.7" not in links())
+    assert "uplink.8" in links(), "somebody else's"
 
 
 def test_a_container_on_a_bridge_and_a_parent(lan: World) -> None:
