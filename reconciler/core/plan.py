@@ -143,6 +143,9 @@ def _replica(scene: Scene, wires: Wires, container: Container, now: float) -> It
     elif current is None and (reason := _occupied(scene, container)):
         yield Wait(lifecycle.key(container.name), reason, now + LISTEN_AGAIN, reads=LISTENERS)
         yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
+    elif current is None and (reason := naming.unserved(scene, wires.resolvers, container)):
+        yield Wait(lifecycle.key(container.name), reason)
+        yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
     elif others:
         moved = _moved(scene, others[0])
         yield lifecycle.retire(others[0], now, _why_replaced(others[0], current, container, image, moved))
