@@ -67,6 +67,7 @@ class Settings:
     monitor: str = "conmon"
     cgroup_driver: str = "auto"  # auto | cgroupfs | systemd
     socket_group: str = "reconciler"
+    cni_path: tuple[str, ...] = ("/usr/lib/cni", "/opt/cni/bin")  # where CNI plugins are looked for
     address_pool: str = "10.192.0.0/12"
     network_prefix: int = 24  # prefix length of a network taken from the pool
     packet_mark: int = 0x1000  # the one bit of packets' marks that is ours; see github.com/fwmark/registry

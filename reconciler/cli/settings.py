@@ -111,6 +111,13 @@ def _mirrors(value: object) -> tuple[str, ...]:
     return pairs
 
 
+def _folders(value: object) -> tuple[str, ...]:
+    given = value.split(":") if isinstance(value, str) else value
+    if not isinstance(given, list) or not all(isinstance(folder, str) and folder[:1] == "/" for folder in given):
+        raise ValueError("it must be a list of absolute paths")
+    return tuple(given)
+
+
 def _pool(value: object) -> str:
     import ipaddress
 
@@ -132,6 +139,7 @@ OPTIONS = (
     Option("socket_group", _text, "GROUP", "the group that may read the status socket"),
     Option("address_pool", _pool, "NETWORK", "the addresses from which networks are taken"),
     Option("network_prefix", _integer(8, 30), "BITS", "the prefix length of one network"),
+    Option("cni_path", _folders, "DIRS", "where CNI plugins are looked for, separated by colons"),
     Option("resync", _seconds, "SECONDS", "how often everything is looked at, whatever happens"),
     Option("workers", _integer(1, 64), "COUNT", "how many tasks run at the same time"),
     Option("pulls", _integer(1, 64), "COUNT", "how many images are fetched at the same time"),

@@ -80,7 +80,7 @@ def config(container: Container, image: ImageConfig, user: User, place: Place, h
             "rootfsPropagation": "private",
             "maskedPaths": [*MASKED, *host.masked],
             "readonlyPaths": [*READ_ONLY],
-            "sysctl": dict(SYSCTLS),
+            "sysctl": _sysctls(container),
             "seccomp": None,
         },
     }
@@ -123,6 +123,13 @@ def _namespaces(network: str, host: HostFacts) -> list[dict[str, str]]:
     kinds = ["mount", "uts", "pid", "ipc", *(["cgroup"] if host.cgroup_namespaces else [])]
     own = [{"type": "network", "path": network}] if network else []
     return [*own, *({"type": kind} for kind in kinds)]
+
+
+def _sysctls(container: Container) -> dict[str, str]:
+    """Nothing of a network that is somebody else's. The domain name has no place of its own in runtime-spec 1.0."""
+    network = {} if container.host_network or container.shares else SYSCTLS
+    name = {"kernel.domainname": container.domainname} if container.domainname else {}
+    return {**network, **name, **dict(container.sysctls)}
 
 
 def _resources(container: Container, host: HostFacts) -> Document:

@@ -41,11 +41,14 @@ _INET = """\
 		iifname @bridges ct state new fib saddr . iif oif missing drop
 	}
 
-	# Every packet of a connection that somebody opens, not only its first: who is no longer allowed is cut off.
+	# Every packet of a connection that somebody opens, not only its first: who is no longer allowed is cut off. A
+	# network's resolver is for those who are in it: it knows their names, and may ask others outside.
 	chain asking {
 		type filter hook prerouting priority -110; policy accept;
-		iifname @bridges ip daddr @gateways4 meta l4proto { tcp, udp } th dport 53 accept
-		iifname @bridges ip6 daddr @gateways6 meta l4proto { tcp, udp } th dport 53 accept
+		iifname @bridges ip saddr . ip daddr @same4 fib daddr type local th dport 53 accept
+		iifname @bridges ip6 saddr . ip6 daddr @same6 fib daddr type local th dport 53 accept
+		iifname @bridges ip daddr . ip daddr @same4 fib daddr type local th dport 53 drop
+		iifname @bridges ip6 daddr . ip6 daddr @same6 fib daddr type local th dport 53 drop
 		ct direction original jump limiting
 		iifname @bridges ip saddr @restricted4 goto restricting
 		iifname @bridges ip6 saddr @restricted6 goto restricting
@@ -88,11 +91,11 @@ _INET = """\
 		drop
 	}
 
-	# Their own resolver's port is never one that is published.
+	# A resolver of the network that somebody is in is never taken for a published port.
 	chain arriving {
 		type nat hook prerouting priority -105; policy accept;
-		iifname @bridges ip daddr @gateways4 meta l4proto { tcp, udp } th dport 53 accept
-		iifname @bridges ip6 daddr @gateways6 meta l4proto { tcp, udp } th dport 53 accept
+		iifname @bridges ip saddr . ip daddr @same4 fib daddr type local th dport 53 accept
+		iifname @bridges ip6 saddr . ip6 daddr @same6 fib daddr type local th dport 53 accept
 		fib daddr type local jump publish
 	}
 
@@ -122,18 +125,15 @@ _INET = """\
 	# Into a network: answers, published ports, and neighbours when bridged packets are filtered too.
 	chain forward {
 		type filter hook forward priority 0; policy accept;
-		iifname @internal ip saddr . ip daddr != @same4 drop
-		oifname @internal ip saddr . ip daddr != @same4 drop
-		iifname @internal ip6 saddr . ip6 daddr != @same6 drop
-		oifname @internal ip6 saddr . ip6 daddr != @same6 drop
+		iifname @internal iifname . oifname != @neighbours drop
+		oifname @internal iifname . oifname != @neighbours drop
 		oifname @bridges goto inward
 	}
 
 	chain inward {
 		ct state established,related accept
 		ct status dnat accept
-		iifname @bridges ip saddr . ip daddr @same4 accept
-		iifname @bridges ip6 saddr . ip6 daddr @same6 accept
+		iifname . oifname @neighbours accept
 		drop
 	}
 

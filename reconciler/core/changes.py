@@ -6,7 +6,7 @@ observations is the event. So what happened while the daemon was away is told as
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
@@ -56,9 +56,15 @@ def news(before: Snapshot, after: Snapshot) -> Iterator[str]:
     for name in sorted(old.held.keys() - new.held.keys()):
         if "." in name:  # held by path and by app; one of them is enough
             yield f"{name}: no longer a problem"
+    yield from _mirrors(before.observed.mirrors, after.observed.mirrors)
     if _done(after) and not (_done(before) and before.generation):
         running = sum(isinstance(seen.state, Running) for seen in after.observed.containers.values())
         yield f"converged: {running} {'container runs' if running == 1 else 'containers run'}"
+
+
+def _mirrors(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    yield from (f"mirror:{name}: passed over: {new[name]}" for name in sorted(new.keys() - old.keys()))
+    yield from (f"mirror:{name}: it serves again" for name in sorted(old.keys() - new.keys()))
 
 
 def _done(snapshot: Snapshot) -> bool:

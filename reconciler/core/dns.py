@@ -31,7 +31,6 @@ OPTIONS = (
     "--dns-forward-max=150",
     "--edns-packet-max=1232",
     "--no-ident",
-    "--log-async=5",  # a system log that hangs holds nobody up
 )
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"

@@ -5,15 +5,15 @@ Pure and kept per document, so that a document that did not change costs nothing
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from posixpath import basename, dirname, splitext
 
 from reconciler.core.document import Document, NetworkDeclaration, Place, PortMapping, Service, VolumeDeclaration
-from reconciler.core.model import Container, Mount, Volume, VolumeMount, canonical, digest
-from reconciler.core.networking import Attachment, Ipam, Network
+from reconciler.core.joining import declared
+from reconciler.core.model import Container, Mount, Volume, VolumeMount
+from reconciler.core.networking import Attachment, Network
 from reconciler.errors import Problem
 
 FOLDER_SPECS = ("compose.yaml", "compose.yml", "compose.toml", "docker-compose.yaml", "docker-compose.yml")
@@ -45,7 +45,7 @@ class App:
     spec: str
     at: Place
     containers: tuple[Container, ...] = ()
-    networks: Mapping[Network, Place] = field(default_factory=dict)  # also those that only other apps join
+    networks: tuple[tuple[Network, Place], ...] = ()  # also those that only other apps join
     joins: tuple[Join, ...] = ()
     volumes: tuple[Volume, ...] = ()
     claims: tuple[Claim, ...] = ()
@@ -67,7 +67,8 @@ def expand(spec: str, document: Document) -> App:
     problems = tuple(_problems(name, document))
     if problems:
         return App(name=name, spec=spec, at=document.at, problems=problems)
-    return _Expander(name, spec, document).app()
+    app = _Expander(name, spec, document).app()
+    return replace(app, problems=tuple(_twice(app, document)))
 
 
 # --- full names, replicas ----------------------------------------------------------------------------------------
@@ -86,7 +87,7 @@ class _Expander:
             spec=self.spec,
             at=self.document.at,
             containers=tuple(container for service in services for container in self._replicas(service)),
-            networks={self._network(entry): entry.at for entry in self.document.networks if not entry.external},
+            networks=tuple((self._network(entry), entry.at) for entry in self.document.networks if not entry.external),
             joins=tuple(join for service in services for join in self._joins(service)),
             volumes=tuple(self._volumes()),
             claims=tuple(
@@ -102,14 +103,14 @@ class _Expander:
 
     def _joins(self, service: Service) -> Iterator[Join]:
         """An external network's own declaration says nothing of itself: it is in another spec."""
-        declared = {entry.key: entry for entry in self.document.networks}
+        entries = {entry.key: entry for entry in self.document.networks}
         for connection in service.networking.connections:
-            entry = declared[connection.attachment.network]
+            entry = entries[connection.attachment.network]
             network = self._network(entry)
             attachment = replace(
                 connection.attachment,
                 network=network.name,
-                declared="" if entry.external else _declared(network),
+                declared="" if entry.external else declared(network),
             )
             yield Join(service=service.name, attachment=attachment, external=entry.external, at=connection.at)
 
@@ -187,22 +188,6 @@ class _Expander:
         )
 
 
-def _declared(network: Network) -> str:
-    """Digest of what makes interfaces in `network` other ones than by default, "" when nothing does."""
-    plain = Network(name="", app="", spec="")
-    kept = replace(
-        network,
-        name="",
-        app="",
-        spec="",
-        labels=(),
-        internal=False,
-        ipv4=Ipam(subnet=network.ipv4.subnet, gateway=network.ipv4.gateway),
-        ipv6=Ipam(subnet=network.ipv6.subnet, gateway=network.ipv6.gateway),
-    )
-    return "" if kept == plain else digest(json.dumps(canonical(kept), sort_keys=True, separators=(",", ":")))
-
-
 def _named(mount: Mount, volumes: dict[str, str]) -> Mount:
     return replace(mount, volume=volumes[mount.volume]) if isinstance(mount, VolumeMount) else mount
 
@@ -223,6 +208,18 @@ def _problems(app: str, document: Document) -> Iterator[Problem]:
             why = f"service '{shares.service}' has no container; it has 0 replicas"
             yield _problem(document, shares.at, f"'network_mode' of service '{service.name}'", why)
     yield from _cycles(document, services)
+
+
+def _twice(app: App, document: Document) -> Iterator[Problem]:
+    """Two keys may stand for one network, but a service joins it once."""
+    for service in {join.service: None for join in app.joins}:
+        joined: set[str] = set()
+        for join in (join for join in app.joins if join.service == service):
+            name = join.attachment.network
+            if name in joined:
+                why = f"it joins network '{name}' twice, by different keys"
+                yield _problem(document, join.at, f"'networks' of service '{service}'", why)
+            joined.add(name)
 
 
 def _problem(document: Document, at: Place, subject: str, why: str) -> Problem:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,13 +16,14 @@ from typing import Any, Literal
 from reconciler.core.advisories import runc_holes
 
 GIB = 1 << 30
+DNSMASQ = (2, 88)  # the first that forgets what is removed from a folder of records
 CONTROLLERS = ("cpu", "memory", "pids")
 FEATURES = ("overlay", "nf_tables", "bridge", "veth")
 # program -> (package that brings it, whether nothing works without it, what it is for)
 TOOLS: Mapping[str, tuple[str, bool, str]] = {
     "nft": ("nftables", True, "published ports"),
     "ip": ("iproute2", False, "looking at links by hand"),
-    "dnsmasq": ("dnsmasq-base", False, "names between containers"),
+    "dnsmasq": ("dnsmasq-base", True, "names of containers"),
     "bsdtar": ("libarchive-tools", False, "looking into images by hand"),
 }
 
@@ -41,11 +43,12 @@ class Facts:
     mounts: str = ""  # /proc/mounts
     controllers: str | None = None  # cgroup.controllers of the root, None on version 1
     sysctls: Mapping[str, str] = field(default_factory=dict)  # by path below /proc/sys; missing ones are not there
-    ruleset: str = ""  # nft -j list ruleset
+    obstacles: tuple[str, ...] = ()  # of `core.coexistence`
     routes: str = ""  # ip -j route
     pool: str = "10.192.0.0/12"
-    table: str = "reconciler"
     disks: tuple[Disk, ...] = ()
+    port53: tuple[str, ...] = ()  # who listens for questions on every address of the host
+    mirrors: Mapping[str, str] = field(default_factory=dict)  # by name, why a mirror is no use; "" for a good one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,10 @@ class Finding:
 
 def judge(facts: Facts) -> tuple[Finding, ...]:
     """Every check, in the order in which a person would mend them."""
-    checks = (_root, _tools, _runc, _kernel, _cgroups, _forwarding, _firewalls, _addresses, _disks)
+    checks = (
+        *(_root, _tools, _runc, _kernel, _cgroups, _forwarding, _firewalls, _addresses, _names, _disks),
+        _mirrors,
+    )
     return tuple(finding for check in checks for finding in check(facts))
 
 
@@ -160,33 +166,11 @@ def _forwarding(facts: Facts) -> Iterator[Finding]:
 
 
 def _firewalls(facts: Facts) -> Iterator[Finding]:
-    dropping = parse_dropping(facts.ruleset, facts.table)
-    for chain in dropping:
-        yield Finding(
-            name="firewall",
-            verdict="warn",
-            found=f"chain {chain} drops what is forwarded unless a rule of its own lets it pass",
-            advice='let it accept iifname "rc-*" and oifname "rc-*" (docker: in DOCKER-USER)',
-        )
-    if not dropping:
-        yield Finding(name="firewall", verdict="ok", found="no other table drops what is forwarded")
-
-
-def parse_dropping(ruleset: str, own: str) -> tuple[str, ...]:
-    """The chains of others that drop forwarded packets by policy, as `family table chain`, and firewalld's."""
-    entries = _json_list(_json_object(ruleset).get("nftables"))
-    chains = [entry["chain"] for entry in entries if isinstance(entry.get("chain"), dict)]
-    found = []
-    for chain in chains:
-        foreign = chain.get("table") != own and chain.get("hook") == "forward"
-        if foreign and (chain.get("policy") == "drop" or chain.get("table") == "firewalld"):
-            found.append(f"{chain.get('family')} {chain.get('table')} {chain.get('name')}")
-    return tuple(found)
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    found = _loads(text)
-    return found if isinstance(found, dict) else {}
+    for obstacle in facts.obstacles:
+        found, _, advice = obstacle.partition("; ")
+        yield Finding(name="firewall", verdict="warn", found=found, advice=advice)
+    if not facts.obstacles:
+        yield Finding(name="firewall", verdict="ok", found="nobody else's drops what is forwarded")
 
 
 def _json_list(value: object) -> list[dict[str, Any]]:
@@ -230,6 +214,29 @@ def parse_overlaps(routes: str, pool: str) -> tuple[ipaddress.IPv4Network, ...]:
     return tuple(sorted(found))
 
 
+def _names(facts: Facts) -> Iterator[Finding]:
+    version = dnsmasq_version(facts.versions.get("dnsmasq") or "")
+    if version and version < DNSMASQ:
+        found = f"{version[0]}.{version[1]}, which goes on answering with names that are gone"
+        advice = f"take dnsmasq {DNSMASQ[0]}.{DNSMASQ[1]} or newer"
+        yield Finding(name="dnsmasq version", verdict="warn", found=found, advice=advice)
+    for owner in facts.port53:
+        yield Finding(
+            name="port 53",
+            verdict="fail",
+            found=f"{owner} listens on every address, so that no network of ours can have a resolver",
+            advice="have it listen on its own addresses only: bind-interfaces in dnsmasq, interface in unbound",
+        )
+    if not facts.port53:
+        yield Finding(name="port 53", verdict="ok", found="nobody listens on every address")
+
+
+def dnsmasq_version(printed: str) -> tuple[int, int] | None:
+    """`Dnsmasq version 2.90  Copyright …` as numbers, None when it says something else."""
+    found = re.match(r"Dnsmasq version (\d+)\.(\d+)", printed)
+    return (int(found[1]), int(found[2])) if found else None
+
+
 def _disks(facts: Facts) -> Iterator[Finding]:
     for disk in facts.disks:
         found = f"{disk.free / GIB:.1f} GiB free, {disk.inodes:.0%} of inodes"
@@ -238,3 +245,12 @@ def _disks(facts: Facts) -> Iterator[Finding]:
             verdict = "warn" if disk.free >= disk.needed // 8 and disk.inodes >= 0.005 else "fail"
         advice = "" if verdict == "ok" else f"make room: {disk.purpose} need it"
         yield Finding(name=f"disk {disk.path}", verdict=verdict, found=found, advice=advice)
+
+
+def _mirrors(facts: Facts) -> Iterator[Finding]:
+    advice = "images come from the registry itself meanwhile; mend the mirror, or take it out of the settings"
+    for name, why in sorted(facts.mirrors.items()):
+        if why:
+            yield Finding(name=f"mirror {name}", verdict="warn", found=why, advice=advice)
+        else:
+            yield Finding(name=f"mirror {name}", verdict="ok", found="answers")

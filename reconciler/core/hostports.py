@@ -10,7 +10,9 @@ from typing import Final
 from reconciler.core.document import AUTOMATIC, PortMapping
 from reconciler.core.expand import App, Claim
 from reconciler.core.model import digest
-from reconciler.core.networking import Listener, Port
+from reconciler.core.networking import Port
+
+Where = tuple[str, str, tuple[int, int]]
 
 _EVERY: Final = {"0.0.0.0": 4, "::": 6}  # noqa: S104, nothing is bound: what users write for a whole family
 
@@ -20,6 +22,8 @@ class HostPorts:
     """The ports that apps have, by protocol and number, each with the address at which they have it."""
 
     taken: dict[tuple[str, int], list[tuple[str, App]]] = field(default_factory=dict)
+    tried: dict[tuple[Where, int], int] = field(default_factory=dict)
+    full: set[Where] = field(default_factory=set)
 
     def owner(self, mapping: PortMapping, port: int) -> App | None:
         """Who has `port` where `mapping` wants it."""
@@ -34,12 +38,26 @@ class HostPorts:
         """A port that nobody has, 0 when there is none: of a range the lowest.
 
         Of all of them, one that follows from what it is for, so that it stays the same; the next when it is taken.
+        Nothing is ever given back, so that no port is tried twice for the same.
         """
         first, last = mapping.published
         size = last - first + 1
         start = int(digest(seed)[:16], 16) % size if mapping.published == AUTOMATIC else 0
-        ports = (first + (start + offset) % size for offset in range(size))
-        return next((port for port in ports if not self.owner(mapping, port)), 0)
+        kind = where(mapping)
+        if kind in self.full:
+            return 0
+        for offset in range(self.tried.get((kind, start), 0), size):
+            port = first + (start + offset) % size
+            if not self.owner(mapping, port):
+                self.tried[kind, start] = offset
+                return port
+        self.full.add(kind)
+        return 0
+
+
+def where(mapping: PortMapping) -> Where:
+    """What it asks for: mappings of which this is the same can do with the same ports."""
+    return mapping.protocol, mapping.host_ip, mapping.published
 
 
 def meet(one: str, other: str) -> bool:
@@ -47,17 +65,6 @@ def meet(one: str, other: str) -> bool:
     if not one or not other or one == other:
         return True
     return any(_EVERY.get(wide) == ip_address(narrow).version for wide, narrow in ((one, other), (other, one)))
-
-
-def occupied(port: Port, listeners: Iterable[Listener]) -> str:
-    """Why `port` cannot be published, when somebody who is not of ours listens there already; "" when nobody does."""
-    for listener in listeners:
-        same = (listener.protocol, listener.port) == (port.protocol, port.published)
-        if same and meet(listener.address, port.host_ip):
-            at = f"{port.host_ip or '*'}:{port.published}/{port.protocol}"
-            who = listener.owner or "another program"
-            return f"cannot publish host port {at}: {who} listens there; stop it, or publish another port"
-    return ""
 
 
 def shown(mapping: PortMapping) -> str:
@@ -69,10 +76,10 @@ def shown(mapping: PortMapping) -> str:
 
 @dataclass(slots=True)
 class Assigned:
-    """The ports by app and service, and the claims that nothing was left for, by app."""
+    """The ports by app and service, and by app one mapping of each kind that nothing was left for."""
 
-    ports: dict[tuple[str, str], tuple[Port, ...]] = field(default_factory=dict)
-    exhausted: dict[str, list[Claim]] = field(default_factory=dict)
+    ports: dict[tuple[str, str], list[Port]] = field(default_factory=dict)
+    exhausted: dict[str, dict[Where, PortMapping]] = field(default_factory=dict)
 
 
 def assign(apps: Iterable[App], taken: HostPorts) -> Assigned:
@@ -89,12 +96,11 @@ def assign(apps: Iterable[App], taken: HostPorts) -> Assigned:
             taken.take(mapping, port, app)
             found[app.name, place] = port
         else:
-            assigned.exhausted.setdefault(app.name, []).append(claim)
+            assigned.exhausted.setdefault(app.name, {}).setdefault(where(mapping), mapping)
     for app, place, claim in everything:
         port = claim.mapping.fixed or found.get((app.name, place), 0)
         if port:
-            key = (app.name, claim.service)
-            assigned.ports[key] = (*assigned.ports.get(key, ()), _port(claim.mapping, port))
+            assigned.ports.setdefault((app.name, claim.service), []).append(_port(claim.mapping, port))
     return assigned
 
 

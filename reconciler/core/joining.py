@@ -1,13 +1,18 @@
 """Whether a service and a network go together: each sentence says why not. Pure, of one attachment and its network.
 
-Called by `spec` where both stand in one file, and by `resolve` where another file declares the network.
+Called by `spec` where both stand in one file, and by `resolve` where another file declares the network; `plan` asks
+what of a declaration needs other interfaces.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
+from dataclasses import replace
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
+from reconciler.core.model import canonical, digest
 from reconciler.core.networking import Attachment, Ipam, Network
 
 Misfit = tuple[str, str]  # the key that is wrong, and why
@@ -65,11 +70,37 @@ def overlap(one: str, other: str) -> bool:
     return first.version == second.version and first.overlaps(second)
 
 
-def blocked(networks: Collection[Network], publishes: bool, egress: bool) -> Iterator[Misfit]:
-    """What a service in `networks`, which are all of its own, cannot have there: published ports, `x-egress`."""
+def blocked(networks: Collection[Network], host_ips: Collection[str], egress: bool) -> Iterator[Misfit]:
+    """What a service in `networks`, which are all of its own, cannot have there.
+
+    `host_ips` are the host addresses at which it publishes ports; `egress` is whether it has `x-egress`.
+    """
     beside = next((network for network in networks if network.driver != "bridge"), None)
     if egress and beside:
         why = f"what goes through network '{beside.name}' ({beside.driver}) does not pass the host's firewall"
         yield "x-egress", why
-    if publishes and networks and not any(network.driver == "bridge" and not network.internal for network in networks):
+    reached = [network for network in networks if network.driver == "bridge" and not network.internal]
+    if host_ips and networks and not reached:
         yield "ports", "the host forwards to bridges that are not internal, and the service is in no such network"
+    elif any(":" in host_ip for host_ip in host_ips) and not any(network.enable_ipv6 for network in reached):
+        yield "ports", "what comes for an IPv6 address needs a network with 'enable_ipv6: true'"
+
+
+@lru_cache(maxsize=4096)
+def declared(network: Network) -> str:
+    """Digest of what makes interfaces in `network` other ones than by default, "" when nothing does.
+
+    `internal`, labels and where addresses are handed out from are no part of it: they change no interface.
+    """
+    plain = Network(name="", app="", spec="")
+    kept = replace(
+        network,
+        name="",
+        app="",
+        spec="",
+        labels=(),
+        internal=False,
+        ipv4=Ipam(subnet=network.ipv4.subnet, gateway=network.ipv4.gateway),
+        ipv6=Ipam(subnet=network.ipv6.subnet, gateway=network.ipv6.gateway),
+    )
+    return "" if kept == plain else digest(json.dumps(canonical(kept), sort_keys=True, separators=(",", ":")))

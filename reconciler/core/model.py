@@ -276,6 +276,7 @@ class SeenContainer:
     nameservers: tuple[str, ...] = ()  # in its resolv.conf, when they are ours
     dns: tuple[str, ...] = ()  # whom outside names are asked of, () for the host's own
     egress: tuple[Destination, ...] | None = None
+    net_admin: bool = False  # may give itself other addresses (CAP_NET_ADMIN)
     ports: tuple[Port, ...] = ()
     restart: Restart = field(default_factory=Restart)  # as it was declared when this instance was made
     mounted: bool = True  # the overlay is mounted
@@ -324,6 +325,7 @@ class Observed:
     obstacles: tuple[str, ...] = ()
     collected_at: float | None = None  # when unused images were last collected, None when that is not known
     disk_used: float = 0.0  # the share of the image store's file system that is in use
+    mirrors: Mapping[str, str] = field(default_factory=dict)  # mirrors of registries that were passed over, and why
 
 
 def image_key(reference: str, platform: str) -> str:

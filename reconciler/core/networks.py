@@ -6,7 +6,7 @@ Containers' own ends are part of their life and stand in `lifecycle`, names in `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_interface
@@ -17,7 +17,7 @@ from reconciler.core.frontends import frontends, serving
 from reconciler.core.model import Running, SeenContainer, digest
 from reconciler.core.networking import Destination, Endpoint, Resolver, SeenNetwork
 from reconciler.core.reach import Reach, is_network
-from reconciler.core.ruleset import Bridge, Restricted, Rules
+from reconciler.core.ruleset import Bound, Bridge, Restricted, Rules
 from reconciler.core.scene import Scene, in_force
 from reconciler.core.steps import (
     ApplyRuleset,
@@ -28,6 +28,7 @@ from reconciler.core.steps import (
     Task,
     Wait,
 )
+from reconciler.core.wiring import veth_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ def table(scene: Scene) -> Table:
         networks=tuple(_bridge(scene, network) for network in sorted(seen, key=lambda network: network.bridge)),
         published=frontends(one for one in containers if one.id in serve),
         restricted=tuple(_restricted(scene, one) for one in containers if one.egress is not None and one.endpoints),
+        bound=tuple(_bound(containers)),
         mark=scene.policy.mark,
     )
     return _rendered(scene.policy.instance, rules)
@@ -127,6 +129,14 @@ def _bridge(scene: Scene, seen: SeenNetwork) -> Bridge:
     network = scene.networks.get(seen.name)
     internal = network is not None and network.internal
     return Bridge(bridge=seen.bridge, subnet=seen.subnet, subnet6=seen.subnet6, internal=internal)
+
+
+def _bound(containers: Iterable[SeenContainer]) -> Iterator[Bound]:
+    """Nobody speaks under another's address, but who may give himself one."""
+    for seen in containers:
+        for place, end in enumerate(seen.endpoints if not seen.net_admin else ()):
+            if end.bridge and (addresses := tuple(filter(None, (end.address, end.address6)))):
+                yield Bound(link=veth_name(seen.id, place), addresses=addresses)
 
 
 def _restricted(scene: Scene, seen: SeenContainer) -> Restricted:

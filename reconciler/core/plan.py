@@ -13,7 +13,8 @@ from itertools import chain
 
 from reconciler.core import dns, images, lifecycle, naming, networks
 from reconciler.core.addresses import Refused
-from reconciler.core.hostports import occupied
+from reconciler.core.claims import taken
+from reconciler.core.joining import declared
 from reconciler.core.joints import Networks, joint
 from reconciler.core.model import (
     Container,
@@ -29,7 +30,7 @@ from reconciler.core.model import (
     revision,
 )
 from reconciler.core.names import LISTENERS
-from reconciler.core.networking import Joint, Resolver, SeenNetwork
+from reconciler.core.networking import Joint, Resolver
 from reconciler.core.networks import Table
 from reconciler.core.scene import Policy, Scene, scene
 from reconciler.core.steps import (
@@ -139,11 +140,12 @@ def _replica(scene: Scene, wires: Wires, container: Container, now: float) -> It
     if current is None and (reason := _not_ready(scene, container, image) or _asks_first(container, image, now)):
         yield Wait(lifecycle.key(container.name), reason)
         yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
-    elif current is None and (taken := _occupied(scene, container)):
-        yield Wait(lifecycle.key(container.name), taken, now + LISTEN_AGAIN, reads=LISTENERS)
+    elif current is None and (reason := _occupied(scene, container)):
+        yield Wait(lifecycle.key(container.name), reason, now + LISTEN_AGAIN, reads=LISTENERS)
         yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
     elif others:
-        yield lifecycle.retire(others[0], now, _why_replaced(others[0], current, container, image))
+        moved = _moved(scene, others[0])
+        yield lifecycle.retire(others[0], now, _why_replaced(others[0], current, container, image, moved))
     elif current is None:
         assert image is not None
         yield from _create(scene, wires, container, image, now)
@@ -156,7 +158,17 @@ def _replica(scene: Scene, wires: Wires, container: Container, now: float) -> It
 def _current(scene: Scene, container: Container, image: SeenImage | None) -> SeenContainer | None:
     instances = scene.instances.get(container.name, ())
     owner = _owner(scene, container)
-    return next((seen for seen in instances if seen.shares == owner and _is_current(seen, container, image)), None)
+    fitting = (seen for seen in instances if seen.shares == owner and not _moved(scene, seen))
+    return next((seen for seen in fitting if _is_current(seen, container, image)), None)
+
+
+def _moved(scene: Scene, seen: SeenContainer) -> str:
+    """The network that is declared otherwise than when `seen` joined it, "" for none; another app's spec may say so."""
+    for endpoint in seen.endpoints:
+        network = scene.networks.get(endpoint.network.name, endpoint.network)
+        if network != endpoint.network and declared(network) != declared(endpoint.network):
+            return network.name
+    return ""
 
 
 def _owner(scene: Scene, container: Container) -> str:
@@ -172,7 +184,7 @@ def _is_current(seen: SeenContainer, container: Container, image: SeenImage | No
 
 
 def _why_replaced(
-    seen: SeenContainer, current: SeenContainer | None, container: Container, image: SeenImage | None
+    seen: SeenContainer, current: SeenContainer | None, container: Container, image: SeenImage | None, moved: str
 ) -> str:
     if seen.damaged:
         return seen.damaged
@@ -180,6 +192,8 @@ def _why_replaced(
         return "a newer instance runs"
     if container.shares and seen.revision == revision(container, seen.image_digest):
         return f"{container.shares}, whose network it shares, was replaced"
+    if moved:
+        return f"network {moved} is declared otherwise now"
     return images.moved(seen, container, image) or f"revision {seen.revision[:12]} is no longer wanted"
 
 
@@ -223,13 +237,13 @@ def _occupied(scene: Scene, container: Container) -> str:
     """Which port that `container` would publish anew somebody else listens on, "" when none."""
     published = {port for seen in scene.instances.get(container.name, ()) for port in seen.ports}
     new = [port for port in container.ports if port not in published]
-    own = {address.partition("/")[0] for seen in scene.observed.networks.values() for address in _addresses(seen)}
-    others = [listener for listener in scene.observed.listeners if listener.address not in own]  # but our resolvers
-    return next(filter(None, (occupied(port, others) for port in new)), "")
-
-
-def _addresses(seen: SeenNetwork) -> tuple[str, ...]:
-    return (seen.subnet, seen.subnet6, *seen.extra)
+    subnets = [subnet for seen in scene.observed.networks.values() for subnet in (seen.subnet, seen.subnet6)]
+    for port in new:
+        if listener := taken(port, scene.observed.listeners, subnets):
+            at = f"{port.host_ip or '*'}:{port.published}/{port.protocol}"
+            who = listener.owner or "another program"
+            return f"cannot publish host port {at}: {who} listens there; stop it, or publish another port"
+    return ""
 
 
 def _lends(scene: Scene, owner: str) -> bool:

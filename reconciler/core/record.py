@@ -14,6 +14,7 @@ from typing import get_type_hints
 from reconciler.core.decode import decode
 from reconciler.core.model import Container, Restart, SeenImage
 from reconciler.core.networking import Destination, Endpoint, Joint, Pairs, Port
+from reconciler.core.process import capabilities
 
 PREFIX = "io.reconciler."
 
@@ -40,6 +41,7 @@ class Record:
     nameservers: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
     egress: tuple[Destination, ...] | None = None
+    net_admin: bool = False
     ports: tuple[Port, ...] = ()
     restart: Restart = field(default_factory=Restart)
     labels: Pairs = ()
@@ -74,6 +76,7 @@ def record(container: Container, image: SeenImage, instance: Instance) -> Record
         nameservers=instance.joint.nameservers,
         dns=container.dns,
         egress=container.egress,
+        net_admin="CAP_NET_ADMIN" in capabilities(container),
         stop_signal=instance.stop_signal,
         stop_grace_period=container.stop_grace_period,
         created_at=instance.created_at,
@@ -94,7 +97,7 @@ def to_annotations(of: Record) -> dict[str, str]:
 
 def from_annotations(given: Mapping[str, str]) -> Record:
     """The record in `given`. Raises ValueError, KeyError or TypeError when it is not one that `to_annotations` made."""
-    known = {name.removeprefix(PREFIX): value for name, value in given.items() if name.startswith(PREFIX)}
+    known = {name.removeprefix(PREFIX): value for name, value in dict(given).items() if name.startswith(PREFIX)}
     return decode(Record, {name: text if name in _TEXTS else json.loads(text) for name, text in known.items()})
 
 

@@ -81,11 +81,11 @@ def _desired(accepted: list[App], claims: _Claims, assigned: Assigned, unavailab
     for app in sorted(accepted, key=lambda app: app.name):
         for container in app.containers:
             own = assigned.ports.get((app.name, container.service))
-            containers[container.name] = replace(container, ports=own) if own else container
+            containers[container.name] = replace(container, ports=tuple(own)) if own else container
     used = {join.attachment.network for app in accepted for join in app.joins}
     return Desired(
         containers=containers,
-        networks={network.name: network for app in accepted for network in app.networks if network.name in used},
+        networks={network.name: network for app in accepted for network, _ in app.networks if network.name in used},
         volumes={volume.name: volume for app in accepted for volume in app.volumes},
         held=claims.held,
         unavailable=unavailable,
@@ -173,7 +173,7 @@ def _wants(app: App) -> Iterator[_Want]:
     for container in app.containers:
         if container.replica == 1:  # two services share all their containers' names or none
             yield _Want("container name", f"'{container.name}'", app.at)
-    for network, at in app.networks.items():
+    for network, at in app.networks:
         yield _Want("network", f"'{network.name}'", at)
         if network.bridge:
             yield _Want("bridge", f"'{network.bridge}'", at)
@@ -184,7 +184,7 @@ def _wants(app: App) -> Iterator[_Want]:
 
 
 def _declared_subnets(app: App) -> Iterator[tuple[str, Network, Place]]:
-    for network, at in app.networks.items():
+    for network, at in app.networks:
         for subnet in (network.ipv4.subnet, network.ipv6.subnet):
             if subnet:
                 yield subnet, network, at
@@ -204,14 +204,13 @@ def _conflict(app: App, at: Place, what: str, other: App) -> Problem:
 
 def _together(app: App, accepted: list[App], assigned: Assigned, claims: _Claims) -> Iterator[Problem]:
     """What `app` cannot have: none of a range of ports is left, or another app's network is not made for it."""
-    for claim in assigned.exhausted.get(app.name, ()):
-        mapping = claim.mapping
+    for mapping in assigned.exhausted.get(app.name, {}).values():
         owners = {claims.ports.owner(mapping, port) for port in range(mapping.published[0], mapping.published[1] + 1)}
         have = " and ".join(sorted(_owner(owner) for owner in owners if owner)[:3])
         what = f"any of the host ports {shown(mapping)} for {_owner(app)}"
         yield Problem(app.spec, *mapping.at, f"cannot use {what}: {have} have them all")
     if any(join.external for join in app.joins):
-        yield from _foreign(app, {network.name: network for other in accepted for network in other.networks})
+        yield from _foreign(app, {network.name: network for other in accepted for network, _ in other.networks})
 
 
 def _foreign(app: App, networks: Mapping[str, Network]) -> Iterator[Problem]:
@@ -225,6 +224,6 @@ def _foreign(app: App, networks: Mapping[str, Network]) -> Iterator[Problem]:
         joins = [join for join in app.joins if join.service == container.service]
         known = [networks[join.attachment.network] for join in joins if join.attachment.network in networks]
         if len(known) == len(joins) and any(join.external for join in joins):
-            publishes = any(claim.service == container.service for claim in app.claims)
-            for key, why in blocked(known, publishes, container.egress is not None):
+            host_ips = [claim.mapping.host_ip for claim in app.claims if claim.service == container.service]
+            for key, why in blocked(known, host_ips, container.egress is not None):
                 yield Problem(app.spec, *joins[0].at, f"cannot use '{key}' of service '{container.service}': {why}")

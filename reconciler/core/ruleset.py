@@ -109,7 +109,7 @@ def datagrams(text: str) -> Mapping[int, frozenset[Target]]:
     return {port: frozenset(targets) for port, targets in found.items()}
 
 
-_UDP = re.compile(r"\budp \. (\d+) \. \d+ : (\S+) \. (\d+),")
+_UDP = re.compile(r"udp \. (\d+) \. \d+ : (\S+) \. (\d+),")
 
 
 # --- what differs between IPv4 and IPv6 ----------------------------------------------------------------------------
@@ -167,8 +167,8 @@ def _doors(version: _Version, rules: Rules) -> Iterator[_Door]:
             merged.setdefault((at, port.protocol, port.port), []).append(port)
     for (at, protocol, number), ports in sorted(merged.items()):
         addresses = {target for port in ports for target in port.targets if _is(version, target[0])}
-        targets = sorted((ip_address(address), to) for address, to in addresses)
-        reached = tuple(f"{ip} . {to}" for ip, to in targets if not any(ip in network for network in internal))
+        targets = sorted(addresses, key=lambda target: (_number(target[0]), target[1]))
+        reached = tuple(f"{ip} . {to}" for ip, to in targets if not _inside(ip, internal))
         if reached:
             allow = _allowed(version, ports)
             yield _Door(version=version, at=at, port=f"{protocol} . {number}", targets=reached, allow=allow)
@@ -189,15 +189,14 @@ def _links(networks: Iterable[Bridge]) -> Iterator[str]:
     for name, wanted in (("bridges", {False, True}), ("internal", {True})):
         links = sorted({f'"{network.bridge}"' for network in networks if network.internal in wanted})
         yield _set(name, "ifname", links)
+    yield _set("neighbours", "ifname . ifname", sorted({f'"{net.bridge}" . "{net.bridge}"' for net in networks}))
 
 
 def _sets(version: _Version, rules: Rules, all_doors: Iterable[_Door]) -> Iterator[str]:
     subnets = [subnet for bridge in rules.networks for subnet in bridge.subnets if _is(version, subnet)]
     same = [f"{subnet} . {subnet}" for subnet in _widest(map(_network, subnets))]
-    gateways = sorted({subnet.partition("/")[0] for subnet in subnets})
     address = version.address
     yield _set(f"same{version.number}", f"{address} . {address}; flags interval", same)
-    yield _set(f"gateways{version.number}", address, gateways)
     doors = [door for door in all_doors if door.version is version]
     for suffix in ("", "_at"):
         yield from _published(version, suffix, [door for door in doors if door.suffix == suffix])
@@ -245,10 +244,10 @@ def _box(version: _Version, box: Box) -> str:
 
 def _binding(bound: Iterable[Bound]) -> Iterator[str]:
     """A raw expression has numbers for values, so these are addresses in hexadecimal."""
-    pairs = sorted({(entry.link, ip_address(address)) for entry in bound for address in entry.addresses}, key=str)
+    pairs = sorted({(entry.link, address) for entry in bound for address in entry.addresses})
     yield _set("links", "ifname", sorted({f'"{entry.link}"' for entry in bound}))
-    four = (f'"{link}" . {address}' for link, address in pairs if address.version == 4)
-    six = (f'"{link}" . {int(address):#034x}' for link, address in pairs if address.version == 6)
+    four = (f'"{link}" . {address}' for link, address in pairs if ":" not in address)
+    six = sorted({f'"{link}" . {_number(address):#034x}' for link, address in pairs if ":" in address})
     yield _set("bound4", "ifname . ipv4_addr", four)
     yield _named("set", "bound6", "typeof iifname . @nh,64,128", six)
 
@@ -276,6 +275,21 @@ def _widest(subnets: Iterable[_Network]) -> Sequence[_Network]:
         if not widest or int(subnet.network_address) > int(widest[-1].broadcast_address):
             widest.append(subnet)
     return widest
+
+
+def _inside(address: str, networks: Iterable[_Network]) -> bool:
+    return any(
+        int(network[0]) <= _number(address) <= int(network[-1]) for network in networks if _same(network, address)
+    )
+
+
+def _same(network: _Network, address: str) -> bool:
+    return (":" in address) == (network.version == 6)
+
+
+@lru_cache(maxsize=1 << 14)  # every address of a container is rendered as often as any port changes
+def _number(address: str) -> int:
+    return int(ip_address(address))
 
 
 @lru_cache(maxsize=4096)  # a network's subnet is rendered as often as any port changes

@@ -197,6 +197,7 @@ def _troubles(snapshot: Snapshot) -> tuple[Trouble, ...]:
         for outcome in snapshot.outcomes.values()
         if outcome.error
     ]
+    troubles += [Trouble(key=f"mirror:{name}", message=why) for name, why in snapshot.observed.mirrors.items()]
     return tuple(sorted(troubles, key=lambda trouble: (trouble.key, trouble.message)))
 
 

@@ -8,12 +8,15 @@ drift, unless it takes the place of what was made.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import sha256
-from ipaddress import IPv4Address, ip_interface
+from ipaddress import ip_interface
 
 from reconciler.core.networking import Endpoint
+
+LINK_LOCAL = "fe80::1/64"
+"""A bridge's other IPv6 address, as with Docker: under it the kernel asks for neighbours when it forwards packets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,8 @@ def drift(name: str, made: Made, seen: Bridge) -> str:
             return f"its address {interface} is gone"
         if not _reached(interface, seen.subnets):
             return f"the route to {subnet_of(interface)} is gone"
+    if made.subnet6 and LINK_LOCAL not in seen.addresses:
+        return f"its address {LINK_LOCAL} is gone"
     if made.mtu and seen.mtu != made.mtu:
         return f"the MTU of {name} is {seen.mtu}, not {made.mtu}"
     return _unset(bridge_settings(name, made), seen.settings)
@@ -123,6 +128,18 @@ def disconnected(endpoints: Sequence[Endpoint], inside: Inside | None, ends: Map
     return ""
 
 
+def with_addresses(endpoints: tuple[Endpoint, ...], granted: Mapping[str, tuple[str, str]]) -> tuple[Endpoint, ...]:
+    """`endpoints` with the addresses that somebody else, a CNI plugin, `granted` to their interfaces."""
+    if not granted:
+        return endpoints
+    return tuple(
+        replace(endpoint, ipv4=granted[endpoint.interface][0], ipv6=granted[endpoint.interface][1])
+        if endpoint.network.driver == "cni" and endpoint.interface in granted
+        else endpoint
+        for endpoint in endpoints
+    )
+
+
 def _outer(endpoint: Endpoint, end: HostEnd | None) -> str:
     if end is None:
         return f"the host's end of {endpoint.interface} is gone"
@@ -149,6 +166,8 @@ def _unreached(endpoint: Endpoint, seen: Interface) -> str:
     for interface in filter(None, (endpoint.ipv4, endpoint.ipv6)):
         if interface not in seen.addresses:
             return f"its address {interface} is gone"
+        if endpoint.network.driver == "cni":  # its plugins may route as they like
+            continue
         if not _reached(interface, seen.subnets):
             return f"its route to {subnet_of(interface)} is gone"
     for gateway in filter(None, (endpoint.gateway4, endpoint.gateway6)):
@@ -168,6 +187,11 @@ def subnet_of(interface: str) -> str:
     return str(ip_interface(interface).network)
 
 
+def veth_name(id: str, place: int = 0) -> str:
+    """The host's end of a container's link to its network number `place`: at most 15 bytes (IFNAMSIZ)."""
+    return f"rc{id[:9]}{place:x}"
+
+
 def alone(address: str) -> str:
     """`address` with the prefix length of a network that consists of it: one more of a bridge beside its gateways."""
     return f"{address}/{128 if ':' in address else 32}"
@@ -184,5 +208,5 @@ def mac_address(endpoint: Endpoint) -> str:
     if endpoint.mac:
         return endpoint.mac.lower().replace("-", ":")
     if endpoint.ipv4:
-        return "02:42:" + IPv4Address(endpoint.address).packed.hex(":")
+        return "02:42:" + bytes(map(int, endpoint.address.split("."))).hex(":")
     return "02:" + sha256(f"{endpoint.bridge} {endpoint.ipv6}".encode()).digest()[:5].hex(":")

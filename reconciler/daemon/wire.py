@@ -32,6 +32,7 @@ from reconciler.host.cgroups import Cgroups, detect
 from reconciler.host.doorbells import drain, open_rules_doorbell
 from reconciler.host.firewall import Nftables
 from reconciler.host.images.store import ImageStore
+from reconciler.host.listeners import listening
 from reconciler.host.lookup import Lookup
 from reconciler.host.names import DnsmasqNames
 from reconciler.host.networks import BridgeNetworks
@@ -41,7 +42,6 @@ from reconciler.host.observe.links import LinkReader
 from reconciler.host.observe.names import NameReader
 from reconciler.host.resolvers import Places
 from reconciler.host.runtime import OciRuntime
-from reconciler.host.sockets import listeners
 from reconciler.host.versions import runtime_version
 from reconciler.host.volumes import VolumeFolders
 from reconciler.ports import Ports
@@ -98,13 +98,14 @@ def adapters(settings: Settings) -> Adapters:
     readers = Readers(
         images=images.seen,
         usage=images.usage,
+        mirrors=images.mirrors,
         volumes=volumes.seen,
         containers=containers,
         links=links.look,
         ruleset=firewall.look,
         guarded=firewall.guarded,
         names=names.look,
-        listeners=listeners,
+        listeners=listening,
     )
     return Adapters(
         images=images,
@@ -153,6 +154,8 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
     bundles = ContainerBundles(settings, found.images.lower, found.cgroups)
     found.images.recover()
     bundles.sweep()
+    networks = BridgeNetworks(settings)
+    networks.sweep()
     runtime = OciRuntime(settings, found.cgroups)
     queue, workers = Queue(), Workers(settings.workers, "worker")
     around = Surroundings(
@@ -162,7 +165,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
             images=found.images,
             bundles=bundles,
             runtime=runtime,
-            networks=BridgeNetworks(settings),
+            networks=networks,
             names=DnsmasqNames(settings, found.cgroups, found.lookup),
             firewall=found.firewall,
             volumes=found.volumes,

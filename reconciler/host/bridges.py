@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from hashlib import sha256
 
 from reconciler.core.networking import Network
-from reconciler.core.wiring import Made, alone, bridge_settings
+from reconciler.core.wiring import LINK_LOCAL, Made, alone, bridge_settings
 from reconciler.host import forwarding, inet, rtnetlink
 from reconciler.host.aliases import network_alias
 from reconciler.host.inet import Address
+from reconciler.host.ingress import keep_loopback
 from reconciler.host.netlink import Netlink
 from reconciler.host.rtnetlink import Link
 
@@ -40,8 +41,11 @@ def put(host: Netlink, instance: str, network: Network, bridge: str, addresses: 
     )
     forwarding.settle(bridge_settings(bridge, made), _uplinks(host, instance) if subnet6 else ())
     index = rtnetlink.parse_link(host.ask(rtnetlink.get_link(bridge))).index
+    if subnet:
+        keep_loopback(host, index)
     gateways = [Address(index, interface) for interface in (subnet, subnet6) if interface]
-    _address(host, index, gateways, [Address(index, alone(address)) for address in extra])
+    asking = [Address(index, LINK_LOCAL)] if subnet6 else []
+    _address(host, index, gateways, [*asking, *(Address(index, alone(address)) for address in extra)])
 
 
 def _address(host: Netlink, index: int, gateways: list[Address], extra: list[Address]) -> None:

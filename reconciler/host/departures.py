@@ -2,17 +2,19 @@
 
 The kernel lets whoever deletes a link wait some 30 ms until every processor has forgotten it (an RCU grace period).
 So a link that must go is set down and renamed, after which its name and address are free, and a thread deletes it.
-What a killed daemon left behind is deleted with the next one that goes. Used by `networks` and `interfaces`.
+What a killed daemon left behind is deleted by the next sweep, and a VLAN that was
+made as a parent with the last container that stood on it. Used by `networks` and `interfaces`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from reconciler.host import rtnetlink
-from reconciler.host.aliases import departed_alias, parse_container
+from reconciler.host.aliases import departed_alias, parent_alias, parse_container
+from reconciler.host.namespaces import is_pinned, pinned, visit
 from reconciler.host.netlink import Netlink, if_there
 from reconciler.host.rtnetlink import Link
 
@@ -20,11 +22,11 @@ _LINGER = 1.0  # seconds; the kernel takes about 0.1 to delete the links of a na
 
 
 class Departures:
-    """What is to go of one instance. `kept(id)` says whether a container's namespace is wanted again."""
+    """What is to go of one instance, whose containers' namespaces are kept in the folder `pins`."""
 
-    def __init__(self, instance: str, kept: Callable[[str], bool]) -> None:
+    def __init__(self, instance: str, pins: Path) -> None:
         self._instance = instance
-        self._kept = kept
+        self._pins = pins
         self._lock = threading.Lock()
         self._sweeping = False
         self._again = False
@@ -83,11 +85,26 @@ class Departures:
     def _departed(self, host: Netlink) -> list[Link]:
         with self._lock:
             left, self._left = self._left, set()
-        links = map(rtnetlink.parse_link, host.dump(rtnetlink.GETLINK, rtnetlink.ALL_LINKS))
-        return [link for link in links if self._departs(link, left)]
+        links = _links(host)
+        parents = [link for link in links if link.alias == parent_alias(self._instance)]
+        return [*(link for link in links if self._departs(link, left)), *self._unused(parents)]
 
     def _departs(self, link: Link, left: set[str]) -> bool:
         if link.alias == departed_alias(self._instance):
             return True
         container = parse_container(self._instance, link.alias)
-        return container is not None and container[0] in left and not self._kept(container[0])
+        return container is not None and container[0] in left and not is_pinned(self._pins / container[0])
+
+    def _unused(self, parents: list[Link]) -> list[Link]:
+        """Those on which nothing stands in any container's namespace."""
+        if not parents:
+            return []
+        pins = {name: self._pins / name for name in pinned(self._pins)}
+        seen = visit(pins, _links)
+        bases = {link.peer for links in seen.values() for link in links if link.kind in {"macvlan", "ipvlan"}}
+        whole = len(seen) == len(pins)  # else one that was not seen may need any of them
+        return [parent for parent in parents if whole and parent.index not in bases]
+
+
+def _links(netlink: Netlink) -> list[Link]:
+    return [rtnetlink.parse_link(body) for body in netlink.dump(rtnetlink.GETLINK, rtnetlink.ALL_LINKS)]

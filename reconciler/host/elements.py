@@ -13,6 +13,7 @@ import socket
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from reconciler.host.netlink import ACK, CREATE, Message, attribute, text
@@ -23,7 +24,7 @@ _NEWSETELEM, _DELSETELEM = SUBSYSTEM | 12, SUBSYSTEM | 14
 _FAMILIES = {"inet": INET_HEADER, "bridge": BRIDGE_HEADER}
 _TABLES = re.compile(r"^table (inet|bridge) (\S+) \{\n(.*?)^\}\n", re.MULTILINE | re.DOTALL)
 _SET = re.compile(
-    r"\t(?:set|map) (\w+) \{\n\t\ttype(?:of)? ([^\n;]*)[^\n]*\n"
+    r"\t(?:set|map) (\w+) \{\n\t\ttype(?:of)? ([^\n;]*)(; flags interval)?\n"
     r"(\t\telements = \{\n(?:\t\t\t[^\n]*\n)*\t\t\}\n)?\t\}\n"
 )
 _ELEMENT = re.compile(r"^\t\t\t(.*),$", re.MULTILINE)
@@ -37,19 +38,21 @@ _GOTO, _RETURN = -4, -5
 
 @dataclass(frozen=True, slots=True)
 class _Set:
-    """Where it is, the kinds of its key's parts and of its data's, and its elements as they are written."""
+    """Where it is, the kinds of its key's parts and of its data's, whether its keys have ends, and its
+    elements as they are written."""
 
     header: bytes
     key: tuple[str, ...]
     data: tuple[str, ...]
+    interval: bool
     elements: frozenset[str]
 
 
 def difference(before: str, after: str) -> tuple[Message, ...] | None:
     """What turns the tables of `before` into those of `after`; None when that is more than some elements."""
-    if _SET.sub(_bare, before) != _SET.sub(_bare, after):
+    (old_rules, old), (rules, new) = _parsed(before), _parsed(after)
+    if old_rules != rules:
         return None
-    old, new = _sets(before), _sets(after)
     gone = [_element(_DELSETELEM, old[name], entry) for name in old for entry in _less(old[name], new[name])]
     come = [_element(_NEWSETELEM, new[name], entry) for name in new for entry in _less(new[name], old[name])]
     changes = (*gone, *come)
@@ -62,22 +65,20 @@ def _answered(changes: tuple[Message, ...]) -> tuple[Message, ...]:
     return (*most, replace(last, flags=last.flags | ACK))
 
 
-def _bare(found: re.Match[str]) -> str:
-    return f"{found[1]} {found[2]}"
-
-
 def _less(one: _Set, other: _Set) -> list[str]:
     return sorted(one.elements - other.elements)
 
 
-def _sets(ruleset: str) -> Mapping[tuple[str, str], _Set]:
-    found = {}
+@lru_cache(maxsize=2)  # the text that comes is the one that goes next time
+def _parsed(ruleset: str) -> tuple[str, Mapping[tuple[str, str], _Set]]:
+    """Everything but the elements, and the sets by table family and name."""
+    sets = {}
     for family, table, body in _TABLES.findall(ruleset):
-        for name, kinds, elements in _SET.findall(body):
+        for name, kinds, interval, elements in _SET.findall(body):
             key, _, data = (tuple(part.split(" . ")) for part in kinds.partition(" : "))
             header = _FAMILIES[family] + text(_TABLE, table) + text(_NAME, name)
-            found[family, name] = _Set(header, key, data, frozenset(_ELEMENT.findall(elements)))
-    return found
+            sets[family, name] = _Set(header, key, data, bool(interval), frozenset(_ELEMENT.findall(elements)))
+    return _SET.sub(r"\1 \2", ruleset), sets
 
 
 def _element(kind: int, of: _Set, entry: str) -> Message:
@@ -87,7 +88,7 @@ def _element(kind: int, of: _Set, entry: str) -> Message:
         body += _nested(_DATA, _verdict(data[0]))
     elif kind == _NEWSETELEM and of.data != ("",):
         body += _nested(_DATA, attribute(_VALUE, _pack(of.data, data)))
-    if any("/" in word or "-" in word for word in key if not word.startswith('"')):
+    if of.interval:
         body += _nested(_KEY_END, attribute(_VALUE, _pack(of.key, key, last=True)))
     return Message(kind, CREATE, of.header + _nested(_ELEMENTS, _nested(_ITEM, body)))
 

@@ -11,6 +11,7 @@ def replace(path: Path, text: str, mode: int = 0o600) -> None:
     half = path.with_name(f".{path.name}.new")
     descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with open(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, mode)  # whatever the umask
         file.write(text)
     half.rename(path)
 

@@ -34,13 +34,18 @@ class _Applied:
 
 
 class Nftables:
-    """The port Firewall. `apply` and `remove` are called by one thread at a time; `look` may run beside them."""
+    """The port Firewall. `apply` and `remove` are called by one thread at a time; `look` may run beside them.
+
+    Its sockets stay open: the kernel closes one only when everything that was deleted meanwhile is gone, which takes
+    10 ms. They belong to the network namespace of the thread that makes it.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._table = table_name(settings.instance)
         self._guard = Guard(settings.instance, settings.packet_mark)
         self._record = settings.run / "firewall.json"
-        self._lock = threading.Lock()
+        self._lock, self._looks = threading.Lock(), threading.Lock()
+        self._changing, self._looking = Netlink(NETFILTER), Netlink(NETFILTER)
         self._applied = self._remembered()
         self._generation = -1  # at which the table was last seen to be as applied; not of before a reboot
         self._text = ""  # in force, if nobody has changed it since; not of an earlier daemon
@@ -49,35 +54,40 @@ class Nftables:
     def apply(self, text: str) -> None:
         """Replace the tables in one transaction.
 
-        When somebody else changes rules in the same moment it is not recorded as applied: then nobody can say
-        whose tables they are, and the next look leads to another try.
+        When somebody else changes rules in the same moment it is not known as applied: then nobody can say whose
+        tables they are, and the next look leads to another try. The next look also makes the fingerprint, so that a
+        change of one element does not wait until thousands have been read.
         """
         changes, trusted = self._difference(text), self._generation
         self._text = ""
         self._remember(_Applied())
-        with saying("apply the ruleset"), Netlink(NETFILTER) as kernel:
-            before = generation(kernel)
-            if not (changes and _transacted(kernel, changes, trusted)):
+        with saying("apply the ruleset"):
+            before = generation(self._changing)
+            if not (changes and _transacted(self._changing, changes, trusted)):
                 run(["nft", "-f", "-"], input=text)
             self._text = text
-            table, now = fingerprint(kernel, self._table), generation(kernel)
+            now = generation(self._changing)
             if now == before + 1:
-                self._remember(_Applied(digest(text), table), now)
-            self._forget_flows(kernel, datagrams(text))
+                self._remember(_Applied(digest(text)), now)
+            self._forget_flows(datagrams(text))
 
     def _difference(self, text: str) -> tuple[Message, ...] | None:
         """The few elements that differ from tables that are as they were left here."""
-        if not self._text or self.look() != digest(self._text):
+        if not self._text:
+            return None
+        with saying("look at the ruleset"):
+            untouched = generation(self._changing) == self._generation
+        if not untouched and self.look() != digest(self._text):
             return None
         return difference(self._text, text)
 
-    def _forget_flows(self, kernel: Netlink, published: Mapping[int, frozenset[Target]]) -> None:
+    def _forget_flows(self, published: Mapping[int, frozenset[Target]]) -> None:
         """UDP flows to replicas that are gone, and to ports that nobody answered before."""
         earlier, self._datagrams = self._datagrams, published
         for address, port in frozenset().union(*earlier.values()) - frozenset().union(*published.values()):
-            forget_replica(kernel, address, port)
+            forget_replica(self._changing, address, port)
         for port in published.keys() - earlier.keys():
-            forget_port(kernel, port)
+            forget_port(self._changing, port)
 
     def remove(self) -> None:
         """Delete the tables; well if they are gone already."""
@@ -85,6 +95,11 @@ class Nftables:
         self._remember(_Applied())
         tables = (f"table {family} {self._table}\n" for family in ("inet", "bridge"))
         run(["nft", "-f", "-"], input="".join(f"{table}delete {table}" for table in tables))
+
+    def close(self) -> None:
+        """Give the sockets back; everything stays in force."""
+        self._changing.close()
+        self._looking.close()
 
     def guard(self, subnets: tuple[str, ...]) -> None:
         """Have routing refuse what is forwarded from or to `subnets` and not marked by our table; no others."""
@@ -96,18 +111,19 @@ class Nftables:
 
     def look(self) -> str:
         """The digest of the text in force, "" when a table is missing or is not as we left it."""
-        with self._lock:
-            applied, trusted = self._applied, self._generation
-        with saying("look at the ruleset"), Netlink(NETFILTER) as kernel:
-            now = generation(kernel)
-            if now == trusted:
+        with self._looks, saying("look at the ruleset"):
+            with self._lock:
+                applied, trusted = self._applied, self._generation
+            now = generation(self._looking)
+            if now == trusted and bool(applied.text) == bool(applied.table):
                 return applied.text
-            if not applied.table or fingerprint(kernel, self._table) != applied.table:
-                return ""
-            unchanged = generation(kernel) == now
-        with self._lock:
-            if unchanged and self._applied is applied:  # no apply came between
-                self._generation = now
+            table = fingerprint(self._looking, self._table)
+            unchanged = generation(self._looking) == now
+        fresh = now == trusted  # and has no fingerprint yet
+        if not fresh and (not applied.table or table != applied.table):
+            return ""
+        if unchanged:
+            self._remember(_Applied(applied.text, table), now, instead=applied)
         return applied.text
 
     def _remembered(self) -> _Applied:
@@ -118,13 +134,16 @@ class Nftables:
         except (OSError, ValueError, TypeError, KeyError):
             return _Applied()
 
-    def _remember(self, applied: _Applied, generation: int = -1) -> None:
-        with saying(f"remember the ruleset in {self._record}"):
-            self._record.parent.mkdir(parents=True, exist_ok=True)
-            part = self._record.with_suffix(".part")
-            part.write_text(json.dumps(asdict(applied)))
-            part.replace(self._record)
-        with self._lock:
+    def _remember(self, applied: _Applied, generation: int = -1, instead: _Applied | None = None) -> None:
+        """Keep it, unless an apply has put something else in the place of `instead` meanwhile."""
+        with self._lock, saying(f"remember the ruleset in {self._record}"):
+            if instead not in (None, self._applied):
+                return
+            if applied.table != self._applied.table:
+                self._record.parent.mkdir(parents=True, exist_ok=True)
+                part = self._record.with_suffix(".part")
+                part.write_text(json.dumps(asdict(applied)))
+                part.replace(self._record)
             self._applied, self._generation = applied, generation
 
 

@@ -71,11 +71,11 @@ def delete_address(address: Address) -> Message:
 
 
 def _address(address: Address) -> bytes:
-    value = ip_interface(address.interface)
-    family, prefix = _family(value.version), value.network.prefixlen
+    alone, _, prefix = address.interface.partition("/")
+    packed, family = _packed(alone)
     flags = _NODAD if family == socket.AF_INET6 else 0
-    header = _ADDRESS.pack(family, prefix, flags, 0, address.index)
-    return header + attribute(_IFA_LOCAL, value.packed) + attribute(_IFA_ADDRESS, value.packed)
+    header = _ADDRESS.pack(family, int(prefix), flags, 0, address.index)
+    return header + attribute(_IFA_LOCAL, packed) + attribute(_IFA_ADDRESS, packed)
 
 
 def parse_address(body: bytes) -> Address:

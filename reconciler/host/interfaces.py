@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reconciler.core.networking import Endpoint
-from reconciler.core.wiring import mac_address, subnet_of
+from reconciler.core.wiring import mac_address, subnet_of, veth_name
 from reconciler.errors import HostError
 from reconciler.host import inet, parents, rtnetlink
 from reconciler.host.aliases import container_alias
@@ -44,10 +44,9 @@ class Wiring:
         """Make or complete every interface; also, without any, the loopback."""
         plugs = self._plugs(endpoints)
         try:
-            self._make(plugs if self.namespace.fresh else self._missing(plugs))
+            self._make(plugs, plugs if self.namespace.fresh else self._missing(plugs))
         except FileExistsError:  # left from before, and not yet gone
-            self._make(self._missing(plugs))
-        self.host.change(*(message for plug in plugs for message in self._outer(plug)))
+            self._make(plugs, self._missing(plugs))
         self._inside(plugs)
 
     def _plugs(self, endpoints: Sequence[Endpoint]) -> list[Plug]:
@@ -65,8 +64,14 @@ class Wiring:
 
     # --- links ---------------------------------------------------------------------------------------------------
 
-    def _make(self, plugs: Sequence[Plug]) -> None:
-        self.host.change(*map(self._link, plugs))
+    def _make(self, plugs: Sequence[Plug], missing: Sequence[Plug]) -> None:
+        """Make those that are missing, and have the host's end of each as it should be."""
+        for plug in missing:
+            if not plug.outer:
+                with parents.known(plug.endpoint.network.driver, plug.endpoint.network):
+                    self.host.change(self._link(plug))
+        ends = [message for plug in plugs for message in self._outer(plug)]
+        self.host.change(*(self._link(plug) for plug in missing if plug.outer), *ends)
 
     def _link(self, plug: Plug) -> Message:
         endpoint = plug.endpoint
@@ -134,11 +139,6 @@ class Wiring:
         return [*dressed, rtnetlink.set_up(name)]
 
 
-def veth_name(id: str, place: int = 0) -> str:
-    """The host's end of a container's link to its network number `place`: at most 15 bytes (IFNAMSIZ)."""
-    return f"rc{id[:9]}{place:x}"
-
-
 def _joined(plug: Plug, outer: Link | None, inner: Link) -> bool:
     """Whether both ends are those of one link, which begins where it should."""
     if not plug.outer:
@@ -149,18 +149,21 @@ def _joined(plug: Plug, outer: Link | None, inner: Link) -> bool:
 def _place(endpoint: Endpoint, index: int, seen: Sequence[Address]) -> list[Message]:
     """Addresses and routes. Whatever else somebody put there stays, unless it has the place of an address of ours."""
     wanted = [Address(index, interface) for interface in (endpoint.ipv4, endpoint.ipv6) if interface]
+    gateways = [gateway for gateway in (endpoint.gateway4, endpoint.gateway6) if gateway]
+    routes = [inet.add_default_route(index, gateway) for gateway in gateways]
+    if not seen:
+        return [*map(inet.add_address, wanted), *routes]
     subnets = {subnet_of(address.interface) for address in wanted}
     wrong = [  # deleted last first, for a first address takes along those that came after it
         address
         for address in seen
         if address.index == index and address not in wanted and subnet_of(address.interface) in subnets
     ]
-    gateways = [gateway for gateway in (endpoint.gateway4, endpoint.gateway6) if gateway]
     return [
         *map(inet.delete_address, reversed(wrong)),
         *map(inet.add_address, wanted),
-        *(map(inet.add_subnet_route, wanted) if seen else ()),
-        *(inet.add_default_route(index, gateway) for gateway in gateways),
+        *map(inet.add_subnet_route, wanted),
+        *routes,
     ]
 
 

@@ -22,6 +22,7 @@ Resolved = Mapping[str, tuple[tuple[str, ...], float]]
 """By name its addresses, and when it was last asked for with success."""
 
 REMEMBERED = 600.0  # seconds for which an address counts after it was last given
+FORGOTTEN = 30 * 86400.0  # seconds after which nobody asks for a name any more, or its servers are dead for good
 _PATIENCE = 5.0  # seconds for all names together
 _THREADS = 8
 
@@ -53,12 +54,12 @@ class Lookup:
         self._known = _read(path)
 
     def resolve(self, names: Iterable[str], patience: float = _PATIENCE) -> None:
-        """Ask for `names`, and forget all others. Raises HostError when nobody answered for one of them."""
+        """Ask for `names`; others stay as they are. Raises HostError when nobody answered for one of them."""
         wanted = sorted(set(names))
         answers = self._answers(wanted, patience)
         now = self._clock()
         with self._lock:
-            kept = {name: self._known[name] for name in wanted if name in self._known}
+            kept = {name: known for name, known in self._known.items() if now - known[1] < FORGOTTEN}
             for name, found in answers.items():
                 lately = {a: at for a, at in kept.get(name, ({}, 0.0))[0].items() if now - at < REMEMBERED}
                 kept[name] = ({**(lately if found else {}), **dict.fromkeys(found, now)}, now)

@@ -7,7 +7,6 @@ watches. Which resolvers and records there are is decided in `core.dns`.
 
 from __future__ import annotations
 
-import errno
 import grp
 import pwd
 import shutil
@@ -29,6 +28,7 @@ from reconciler.host.sockets import owners
 from reconciler.settings import Settings
 
 _START_TIMEOUT = 10.0
+_LOG = Path("/dev/log")  # where it hangs nobody may be held up; where there is none, dnsmasq would wait for it to come
 _USERS = ("dnsmasq", "nobody")
 
 
@@ -53,6 +53,7 @@ class DnsmasqNames:
         check_reachable(self._places.records, user)
         argv = [
             *(PROGRAM, *arguments(resolver), f"--pid-file={pid_file}"),
+            *(["--log-async=5"] if _LOG.exists() else []),
             *(f"--user={user.pw_name}", f"--group={grp.getgrgid(user.pw_gid).gr_name}"),
             *(f"--hostsdir={folder}" for folder in folders),
         ]
@@ -90,17 +91,18 @@ class DnsmasqNames:
 
     def stop_only(self, name: str) -> None:
         """End the resolver of that name."""
-        for pid_file in resolvers.called(self._places, name):
-            if served := resolvers.read(pid_file):
-                resolvers.end(served.process)
-            pid_file.unlink(missing_ok=True)
+        for pid_file in resolvers.pid_files(self._places):
+            if pid_file.name.rpartition("@")[0] == name:
+                if served := resolvers.read(pid_file):
+                    resolvers.end(served.process)
+                pid_file.unlink(missing_ok=True)
 
     def write(self, network: str, hosts: Pairs) -> None:
         """Put these records in force, file name and text, and no others; running resolvers notice by themselves."""
         folder, wanted = self._folder(network), dict(hosts)
         try:
             for path in folder.iterdir():
-                if path.name not in wanted:
+                if path.name not in wanted or not path.is_file():
                     _remove(path)
             for name, text in wanted.items():
                 if not _has(folder / name, text):
@@ -136,12 +138,10 @@ def _has(path: Path, text: str) -> bool:
 
 def _remove(path: Path) -> None:
     """What nobody asked for; a folder that somebody put there too."""
-    try:
-        path.unlink()
-    except OSError as error:
-        if error.errno not in (errno.EISDIR, errno.EPERM):
-            raise
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _user() -> pwd.struct_passwd:

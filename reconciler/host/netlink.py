@@ -79,6 +79,19 @@ def attributes(data: bytes, offset: int = 0, wanted: Container[int] = _ANY) -> M
     return found
 
 
+def first(data: bytes, kind: int) -> bytes:
+    """The value of the first attribute of that type, b"" for none; reads no further than there."""
+    offset, end = 0, len(data) - 3
+    while offset < end:
+        length, found = _unpack_attribute(data, offset)
+        if length < 4:
+            break
+        if found & 0x3FFF == kind:
+            return data[offset + 4 : offset + length]
+        offset += length + 3 & ~3
+    return b""
+
+
 def values(data: bytes) -> Iterator[bytes]:
     """The values of a list, in order: attributes that all have the same type."""
     offset = 0
@@ -163,7 +176,7 @@ class Netlink:
         refusal, answered = 0, False
         while not answered:
             for sequence, answer in decode(self._socket.recv(_LARGE)):
-                refusal = refusal or _code(answer)
+                refusal = refusal or (_code(answer) if sequence >= begin else 0)
                 answered = answered or sequence >= self._sequence - 1 or (sequence == begin and bool(refusal))
         _raise(refusal)
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 from itertools import count
 
 from reconciler.core.networking import Endpoint, Network
+from reconciler.core.wiring import veth_name
 from reconciler.host import bridges, rtnetlink, runs
+from reconciler.host.cni import Plugins
 from reconciler.host.departures import Departures
-from reconciler.host.interfaces import Wiring, veth_name
+from reconciler.host.interfaces import Wiring
 from reconciler.host.namespaces import is_pinned, opened, pin_again, unpin
 from reconciler.host.netlink import Netlink, if_there, saying
 from reconciler.settings import Settings
@@ -27,7 +29,12 @@ class BridgeNetworks:
         self._instance = settings.instance
         self._pins = settings.run / runs.NAMESPACES
         self._runs = settings.run / runs.FOLDER
-        self._departures = Departures(settings.instance, lambda id: is_pinned(self._pins / id))
+        self._plugins = Plugins(settings)
+        self._departures = Departures(settings.instance, self._pins)
+
+    def sweep(self) -> None:
+        """Begin to delete what an earlier daemon had begun to."""
+        self._departures.sweep()
 
     def create(self, network: Network, bridge: str, subnets: tuple[str, str], extra: tuple[str, ...] = ()) -> None:
         """Make or complete the bridge, with these addresses of the host in it, up and marked as ours.
@@ -49,7 +56,11 @@ class BridgeNetworks:
         with saying(f"connect container {id[:12]}"), Netlink() as host:
             self._recover(id)
             with opened(self._pins / id) as namespace:
-                Wiring(self._instance, id, host, namespace, self._departures).connect(endpoints)
+                ours = [endpoint for endpoint in endpoints if endpoint.network.driver != "cni"]
+                Wiring(self._instance, id, host, namespace, self._departures).connect(ours)
+                for endpoint in endpoints:
+                    if endpoint.network.driver == "cni":
+                        self._plugins.connect(id, endpoint, self._pins / id, namespace.fresh)
 
     def disconnect(self, id: str) -> None:
         """Let namespace and links go.
@@ -57,11 +68,14 @@ class BridgeNetworks:
         The kernel deletes both in the background as soon as nobody holds the namespace. Until then the links are
         down, so that nobody answers to an address that may be given away again.
         """
-        with saying(f"disconnect container {id[:12]}"):
-            with Netlink() as host:
-                self._silence(host, id)
-            unpin(self._pins / id)
-        self._departures.later(id)
+        try:
+            self._plugins.disconnect(id, self._pins / id)
+        finally:
+            with saying(f"disconnect container {id[:12]}"):
+                with Netlink() as host:
+                    self._silence(host, id)
+                unpin(self._pins / id)
+            self._departures.later(id)
 
     def _silence(self, host: Netlink, id: str) -> None:
         """Set the host's ends down. Nobody says how many there are, and any may be missing."""

@@ -8,20 +8,35 @@ Numbers are those of <linux/netfilter/nf_tables.h>.
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from hashlib import sha256
 
 from reconciler.host.netlink import Message, Netlink, attribute, attributes, string, text, values
 
 SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
 _GETTABLE, _GETCHAIN, _GETRULE, _GETSET, _GETSETELEM, _GETGEN = (SUBSYSTEM | kind for kind in (1, 4, 7, 10, 13, 16))
-_INET, _BRIDGE = 1, 7  # NFPROTO_INET, NFPROTO_BRIDGE
+FAMILIES = {1: "inet", 2: "ip", 7: "bridge", 10: "ip6"}  # NFPROTO_…
+_INET, _BRIDGE = 1, 7
 _HEADER = struct.Struct(">BBH")  # family, version, resource
 INET_HEADER, BRIDGE_HEADER = _HEADER.pack(_INET, 0, 0), _HEADER.pack(_BRIDGE, 0, 0)
 _BATCH_BEGIN, _BATCH_END = 16, 17  # NFNL_MSG_BATCH_…
 _BATCH_GENERATION = 1  # NFNL_BATCH_GENID
 _TABLE, _NAME = 1, 2  # the first two attributes of chains and sets; elements name their set by the second too
 _ELEMENTS = 3
+_CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY = 3, 4, 5
+_HOOK_NUMBER = 1
 _GENERATION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SeenChain:
+    """A chain of anybody; `hook` is None for one that packets only reach from others."""
+
+    family: str  # "" for one that has no IP packets
+    table: str
+    name: str
+    hook: int | None
+    policy: int | None
 
 
 def generation(netlink: Netlink) -> int:
@@ -31,7 +46,10 @@ def generation(netlink: Netlink) -> int:
 
 
 def transact(netlink: Netlink, changes: tuple[Message, ...], generation: int) -> None:
-    """Make all `changes`, of which the last asks for an answer, or none. Raises OSError, ERESTART when `generation` has passed."""
+    """Make all `changes`, of which the last asks for an answer, or none.
+
+    Raises OSError, ERESTART when `generation` has passed.
+    """
     batch = _HEADER.pack(0, 0, SUBSYSTEM >> 8)
     begin = Message(_BATCH_BEGIN, 0, batch + attribute(_BATCH_GENERATION, struct.pack(">I", generation)))
     netlink.transact((begin, *changes, Message(_BATCH_END, 0, batch)))
@@ -68,3 +86,31 @@ def _elements(bodies: list[bytes]) -> list[bytes]:
     """The elements of a set in one order: the kernel's follows from a hash that may be made anew at any time."""
     lists = (attributes(body, _HEADER.size).get(_ELEMENTS, b"") for body in bodies)
     return sorted(element for each in lists for element in values(each))
+
+
+def chains(netlink: Netlink) -> tuple[SeenChain, ...]:
+    """Every chain of every table in the network namespace."""
+    return tuple(map(_chain, netlink.dump(_GETCHAIN, _HEADER.pack(0, 0, 0))))
+
+
+def _chain(body: bytes) -> SeenChain:
+    family = FAMILIES.get(body[0], "")
+    seen = attributes(body, _HEADER.size)
+    hook = seen.get(_CHAIN_HOOK)
+    return SeenChain(
+        family=family,
+        table=string(seen[_TABLE]),
+        name=string(seen[_CHAIN_NAME]),
+        hook=_number(attributes(hook)[_HOOK_NUMBER]) if hook else None,
+        policy=_number(seen[_CHAIN_POLICY]) if _CHAIN_POLICY in seen else None,
+    )
+
+
+def rules(netlink: Netlink, family: str, table: str) -> bytes:
+    """All rules of a table, as the kernel keeps them."""
+    number = next(number for number, name in FAMILIES.items() if name == family)
+    return b"".join(netlink.dump(_GETRULE, _HEADER.pack(number, 0, 0) + text(_TABLE, table)))
+
+
+def _number(value: bytes) -> int:
+    return int.from_bytes(value, "big")

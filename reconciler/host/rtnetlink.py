@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.host.netlink import CREATE, EXCL, Message, attribute, attributes, number, string, text
+from reconciler.host.netlink import CREATE, EXCL, Message, attribute, attributes, first, number, string, text
 
 NEWLINK, DELLINK, GETLINK = 16, 17, 18
 NEWNSID, GETNSID = 88, 90
@@ -235,7 +235,7 @@ def parse_link(body: bytes) -> Link:
         kind=string(info.get(_INFO_KIND, b"")),
         peer=integer(seen.get(_LINK_INDEX)),
         netnsid=None if netnsid is None else integer(netnsid),
-        hairpin=_SLAVE_DATA in info and attributes(info[_SLAVE_DATA]).get(_HAIRPIN) == b"\1",
+        hairpin=first(info.get(_SLAVE_DATA, b""), _HAIRPIN) == b"\1",
         af_spec=seen.get(_AF_SPEC, b""),
     )
 

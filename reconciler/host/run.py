@@ -24,6 +24,14 @@ _ESCAPES = {"n": " ", "t": " ", "r": " "}
 _SHOWN = 200  # characters of a command line in a message
 
 
+class ProgramError(HostError):
+    """A program that ran to its end and failed; `output` is its standard output."""
+
+    def __init__(self, message: str, output: str) -> None:
+        super().__init__(message)
+        self.output = output
+
+
 def run(
     argv: Sequence[str],
     *,
@@ -48,7 +56,8 @@ def run(
         _end(process)
         raise
     if process.returncode != 0:
-        raise HostError(f"cannot run {_shown(argv)}: {failure(process.returncode, stderr.decode(errors='replace'))}")
+        why = failure(process.returncode, stderr.decode(errors="replace"))
+        raise ProgramError(f"cannot run {_shown(argv)}: {why}", stdout.decode(errors="replace"))
     return str(stdout.decode(errors="replace"))
 
 

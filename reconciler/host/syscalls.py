@@ -1,4 +1,5 @@
-"""The system calls that Python 3.11 does not offer: mount, umount2, unshare, setns, and those of inotify.
+"""The system calls that Python 3.11 does not offer: mount, umount2, unshare, setns, getsockopt with a
+question, and those of inotify.
 
 Each does one call and raises `OSError` with the kernel's errno; saying what that means for a person is the
 caller's part. ctypes gives up the interpreter's lock during a call, so a slow mount stops no other thread.
@@ -63,6 +64,14 @@ def unshare(flags: int) -> None:
 def setns(descriptor: int, flags: int = 0) -> None:
     """setns(2): move the calling thread into the namespace of `descriptor`; `flags` demand a kind."""
     _call(_libc.setns(ctypes.c_int(descriptor), ctypes.c_int(flags)))
+
+
+def getsockopt(descriptor: int, level: int, option: int, data: bytes) -> bytes:
+    """getsockopt(2) for options that take a question: `data`, whose length is that of the longest answer."""
+    buffer = ctypes.create_string_buffer(data, len(data))
+    length = ctypes.c_uint32(len(data))
+    _call(_libc.getsockopt(ctypes.c_int(descriptor), level, option, buffer, ctypes.byref(length)))
+    return buffer.raw[: length.value]
 
 
 def inotify() -> int:

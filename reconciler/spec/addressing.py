@@ -24,7 +24,7 @@ _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _MAC = re.compile(r"[0-9a-f]{2}(?:([:-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}", re.ASCII)
 _LINK = re.compile(r"[A-Za-z0-9_.-]{1,15}", re.ASCII)
-_SYSCTL = re.compile(r"[a-z0-9_]+(?:\.[A-Za-z0-9_*@-]+)+", re.ASCII)
+_SYSCTL = re.compile(r"[a-z0-9_]+(?:\.[A-Za-z0-9_@-]+)+", re.ASCII)
 _RESOLVER_OPTION = re.compile(r"[a-z0-9-]+(?::[0-9]{1,5})?", re.ASCII)
 _KERNEL: Final = (
     "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",

@@ -23,7 +23,7 @@ from reconciler.spec import compose, dotenv, units
 from reconciler.spec.files import Files
 from reconciler.spec.mounts import mounts
 from reconciler.spec.networking import Connector
-from reconciler.spec.ports import ports
+from reconciler.spec.ports import bounded, ports
 from reconciler.spec.report import Report
 from reconciler.spec.tree import Path
 
@@ -40,6 +40,8 @@ class Converter:
 
     def services(self, model: compose.Compose, networks: Mapping[str, NetworkDeclaration]) -> tuple[Service, ...]:
         """All services, in the order of the file."""
+        if not bounded(self.report, model):
+            return ()
         connector = Connector(self.report, networks)
         return tuple(self._service(model, name, connector) for name in model.services)
 

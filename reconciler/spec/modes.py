@@ -14,6 +14,7 @@ _CONFLICTS: Final[Mapping[str, Mapping[str, str]]] = {
     "host": {
         "ports": "whatever the container listens on is a port of the host already",
         "mac_address": "the host's interfaces have their own",
+        "x-allow": "whoever reaches the host reaches the container",
         "x-egress": "what leaves by the host's own network is not told apart",
     },
     "none": {
@@ -30,6 +31,7 @@ _CONFLICTS: Final[Mapping[str, Mapping[str, str]]] = {
         "dns_search": _THERE,
         "dns_opt": _THERE,
         "extra_hosts": _THERE,
+        "x-allow": _THERE,
         "x-egress": _THERE,
     },
 }
@@ -64,10 +66,9 @@ def _unknown(kind: str, text: str, owner: str) -> str:
 
 
 def _given(service: compose.Service, key: str) -> bool:
-    """An empty `x-egress` says something: nowhere."""
-    if key == "x-egress":
-        return service.egress is not None
-    return bool(getattr(service, key))
+    """An empty policy says something: nobody, nowhere."""
+    policies = {"x-allow": service.allow, "x-egress": service.egress}
+    return policies[key] is not None if key in policies else bool(getattr(service, key))
 
 
 def _sysctls(report: Report, path: Path, service: compose.Service) -> None:

@@ -92,7 +92,8 @@ class Connector:
         declared = [self.declared[entry.network] for entry in attachments]
         if not any(declaration.external for declaration in declared):
             networks = [replace(entry.network, name=entry.key) for entry in declared]
-            for key, why in blocked(networks, bool(service.ports), service.egress is not None):
+            host_ips = [port.host_ip or "" for port in service.ports]
+            for key, why in blocked(networks, host_ips, service.egress is not None):
                 self.report.add((*path, key), why)
 
 

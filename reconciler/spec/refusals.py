@@ -45,14 +45,14 @@ SERVICE: Final[Reasons] = {
     "device_cgroup_rules": _LATER,
     "devices": _LATER,
     "extends": "not supported yet; use a YAML anchor and '<<'",
-    "external_links": "not supported yet; services of one app share a network",
+    "external_links": "not supported yet; join a network of the other app, which is 'external' here",
     "gpus": _LATER,
     "group_add": _LATER,
     "healthcheck": "not supported yet; a service counts as ready when it runs",
     "ipc": _NAMESPACE,
     "isolation": _WINDOWS,
     "label_file": "not supported yet; use 'labels'",
-    "links": "not needed; services of one app share a network",
+    "links": "not needed; services of one network find each other by name, and by their 'aliases' there",
     "logging": "not supported yet; output is kept in files, 10 MiB times 5",
     "mem_reservation": "not supported yet; limit memory with 'mem_limit'",
     "mem_swappiness": _LATER,
@@ -88,7 +88,7 @@ ATTACHMENT: Final[Reasons] = {
 }
 
 DEPLOY: Final[Reasons] = {
-    "endpoint_mode": _LATER,
+    "endpoint_mode": "not supported yet; a service's name stands for all its containers, as with dnsrr",
     "labels": "not supported yet; use the service's own 'labels'",
     "mode": "not supported yet; there is one host, so say how many with 'replicas'",
     "placement": "there is one host",

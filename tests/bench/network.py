@@ -94,7 +94,7 @@ def _place(kind: type[Wired], folder: Path, stack: ExitStack) -> Place:
     thread = stack.enter_context(ThreadPoolExecutor(1, initializer=leave_network))
     own = folder / kind.name
     own.mkdir(parents=True)
-    contender = thread.submit(kind, own).result()
+    contender: Wired = thread.submit(kind, own).result()  # type: ignore[assignment] # mypy joins the three to object
     return Place(contender, thread, thread.submit(_links).result())
 
 

@@ -1,4 +1,4 @@
-"""The product's side of T9: its adapters for networks, firewall and names, called as the daemon's executor calls them."""
+"""The product's side of T9: its adapters for networks, firewall and names, called as its executor calls them."""
 
 from __future__ import annotations
 

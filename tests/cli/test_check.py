@@ -26,6 +26,23 @@ def test_a_good_file(tmp_path: Path, capsys: Capture) -> None:
     assert capsys.readouterr() == ("1 file is right: 1 service\n", "")
 
 
+def test_a_key_that_looks_like_ours_is_a_remark(tmp_path: Path, capsys: Capture) -> None:
+    path = write(tmp_path, "web.toml", WEB + "x-egres = []\n")
+    assert main(["check", path]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == f"{path}:4:1: 'x-egres' of service 'web' is ignored; did you mean 'x-egress'?\n"
+
+
+def test_networks_of_two_files_that_overlap_name_both(tmp_path: Path, capsys: Capture) -> None:
+    subnet = '[[networks.default.ipam.config]]\nsubnet = "10.5.0.0/16"\n'
+    paths = [write(tmp_path, name, f"name = '{name[0]}'\n{WEB}{subnet}") for name in ("a.toml", "b.toml")]
+    assert main(["check", *paths]) == 3
+    assert (
+        "cannot use subnet 10.5.0.0/16 of network 'b_default' for app 'b' "
+        f"({paths[1]}): it overlaps 10.5.0.0/16 of network 'a_default' of app 'a' ({paths[0]})"
+    ) in capsys.readouterr().err
+
+
 def test_a_variable_that_is_not_set_is_a_remark(tmp_path: Path, capsys: Capture) -> None:
     path = write(tmp_path, "web.yaml", UNSET.replace("web:$", "web:1$"))
     assert main(["check", path]) == 0

@@ -46,6 +46,7 @@ def test_every_setting_can_stand_in_the_file(file: Path) -> None:
         socket_group = "ops"
         address_pool = "10.8.0.0/16"
         network_prefix = 26
+        cni_path = ["/srv/cni"]
         resync = 5
         workers = 8
         pulls = 2
@@ -60,8 +61,9 @@ def test_every_setting_can_stand_in_the_file(file: Path) -> None:
     assert read_settings({"config": str(file)}, {}) == Settings(
         instance="two", specs=Path("/srv/specs"), state=Path("/srv/state"), run=Path("/run/two"), runtime="crun",
         monitor="/usr/bin/conmon", cgroup_driver="systemd", socket_group="ops", address_pool="10.8.0.0/16",
-        network_prefix=26, resync=5.0, workers=8, pulls=2, logs=LogLimits(size=1 << 20, files=3),
-        insecure_registries=("localhost:5000",), registry_ca=Path("/etc/ca.pem"), registry_auth=Path("/etc/auth.json"),
+        cni_path=("/srv/cni",), network_prefix=26, resync=5.0, workers=8, pulls=2,
+        logs=LogLimits(size=1 << 20, files=3), insecure_registries=("localhost:5000",),
+        registry_ca=Path("/etc/ca.pem"), registry_auth=Path("/etc/auth.json"),
         registry_mirrors=("docker.io=http://localhost:5000",), registry_hosts=Path("/etc/certs.d"),
     )  # fmt: skip
     assert len(file.read_text().strip().splitlines()) == len(OPTIONS)
@@ -72,6 +74,13 @@ def test_text_means_the_same_as_a_value(file: Path) -> None:
     settings = read_settings({"log_size": "10k"}, texts)
     assert (settings.resync, settings.workers, settings.logs.size) == (2.5, 3, 10240)
     assert settings.insecure_registries == ("a:1", "b")
+    assert read_settings({"cni_path": "/a:/b"}, {}).cni_path == ("/a", "/b")
+
+
+@pytest.mark.parametrize("path", ["bin", "/a::/b", 1, ["a"]])
+def test_plugins_are_looked_for_in_folders(path: object) -> None:
+    with pytest.raises(SettingsError, match="it must be a list of absolute paths"):
+        read_settings({"cni_path": path}, {})
 
 
 def test_a_relative_path_is_meant_from_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

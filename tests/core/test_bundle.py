@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.bundle import PIDS_LIMIT, HostFacts, Place, config, for_run, render
+from reconciler.core.bundle import PIDS_LIMIT, SYSCTLS, HostFacts, Place, config, for_run, render
 from reconciler.core.model import BindMount, Container, ImageConfig, Resources
 from reconciler.core.process import User
 from reconciler.errors import HostError
@@ -63,6 +63,27 @@ def test_what_is_hidden_includes_what_the_host_adds() -> None:
     )
     assert "/proc/sys" in linux["readonlyPaths"]
     assert linux["rootfsPropagation"] == "private"
+
+
+@pytest.mark.parametrize(
+    ("container", "expected"),
+    [
+        (WEB, SYSCTLS),
+        (replace(WEB, domainname="example.org"), {**SYSCTLS, "kernel.domainname": "example.org"}),
+        (replace(WEB, sysctls=(("net.core.somaxconn", "1024"),)), {**SYSCTLS, "net.core.somaxconn": "1024"}),
+        (
+            replace(WEB, sysctls=(("net.ipv4.ip_unprivileged_port_start", "1024"),)),
+            {**SYSCTLS, "net.ipv4.ip_unprivileged_port_start": "1024"},
+        ),
+        (replace(WEB, networks=(), host_network=True), {}),
+        (replace(WEB, networks=(), shares="app-other-1"), {}),
+        (replace(WEB, networks=(), shares="app-other-1", sysctls=(("kernel.shmmax", "1"),)), {"kernel.shmmax": "1"}),
+    ],
+)
+def test_kernel_settings_are_those_of_the_spec_and_of_its_own_network(
+    container: Container, expected: dict[str, str]
+) -> None:
+    assert _config(container)["linux"]["sysctl"] == expected
 
 
 @pytest.mark.parametrize(

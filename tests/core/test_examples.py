@@ -61,8 +61,8 @@ def _act(found: Plan, host: FakeHost) -> None:
         assert not error, error
 
 
-def test_there_are_six() -> None:
-    assert len(SPECS) == 6
+def test_there_are_nine() -> None:
+    assert len(SPECS) == 9
 
 
 @pytest.mark.parametrize("spec", SPECS)

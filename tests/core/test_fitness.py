@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.fitness import Disk, Facts, Finding, is_fit, judge, parse_cgroup1, parse_dropping, parse_overlaps
+from reconciler.core.fitness import (
+    Disk,
+    Facts,
+    Finding,
+    dnsmasq_version,
+    is_fit,
+    judge,
+    parse_cgroup1,
+    parse_overlaps,
+)
 
 GOOD = Facts(
     versions={
@@ -24,7 +33,6 @@ GOOD = Facts(
     modules=frozenset({"nf_tables", "bridge", "veth"}),
     controllers="cpuset cpu io memory hugetlb pids rdma misc\n",
     sysctls={"net/ipv4/ip_forward": "1\n"},
-    ruleset='{"nftables": [{"metainfo": {"version": "1.0.6"}}]}',
     routes='[{"dst":"default","gateway":"192.0.2.1","dev":"eth0"},{"dst":"192.0.2.0/24","dev":"eth0"}]',
     disks=(Disk(path="/var/lib", free=80 << 30),),
 )
@@ -38,15 +46,6 @@ cgroup /sys/fs/cgroup/memory cgroup rw,nosuid,nodev,noexec,relatime,memory 0 0
 cgroup /sys/fs/cgroup/pids cgroup rw,nosuid,nodev,noexec,relatime,pids 0 0
 cgroup /sys/fs/cgroup/systemd cgroup rw,nosuid,nodev,noexec,relatime,xattr,name=systemd 0 0
 """
-
-
-def chain(table: str, policy: str = "drop", hook: str = "forward", family: str = "ip") -> dict[str, object]:
-    body = {"family": family, "table": table, "name": "FORWARD", "type": "filter", "hook": hook, "policy": policy}
-    return {"chain": body}
-
-
-def ruleset(*entries: dict[str, object]) -> str:
-    return json.dumps({"nftables": [{"metainfo": {}}, {"table": {"family": "ip", "name": "filter"}}, *entries]})
 
 
 def found(facts: Facts, name: str) -> list[Finding]:
@@ -66,7 +65,10 @@ def test_a_good_host_is_fit_and_needs_no_advice() -> None:
         (replace(GOOD, root=False), "user", "fail"),
         (replace(GOOD, versions={**GOOD.versions, "runc": None}), "runc", "fail"),
         (replace(GOOD, versions={**GOOD.versions, "nft": None}), "nft", "fail"),
-        (replace(GOOD, versions={**GOOD.versions, "dnsmasq": None}), "dnsmasq", "warn"),
+        (replace(GOOD, versions={**GOOD.versions, "dnsmasq": None}), "dnsmasq", "fail"),
+        (replace(GOOD, versions={**GOOD.versions, "dnsmasq": "Dnsmasq version 2.86  C"}), "dnsmasq version", "warn"),
+        (replace(GOOD, versions={**GOOD.versions, "bsdtar": None}), "bsdtar", "warn"),
+        (replace(GOOD, port53=("unbound (process 7)",)), "port 53", "fail"),
         (replace(GOOD, versions={**GOOD.versions, "nft": ""}), "nft", "ok"),
         (replace(GOOD, versions={**GOOD.versions, "runc": "runc version 1.1.5\n"}), "runc fixes", "warn"),
         (replace(GOOD, filesystems="nodev\tsysfs\n"), "kernel overlay", "fail"),
@@ -76,7 +78,7 @@ def test_a_good_host_is_fit_and_needs_no_advice() -> None:
         (replace(GOOD, controllers=None, mounts=MOUNTS), "cgroups", "ok"),
         (replace(GOOD, sysctls={"net/ipv4/ip_forward": "0\n"}), "forwarding", "ok"),
         (replace(GOOD, sysctls={"net/bridge/bridge-nf-call-iptables": "1\n"}), "br_netfilter", "warn"),
-        (replace(GOOD, ruleset=ruleset(chain("filter"))), "firewall", "warn"),
+        (replace(GOOD, obstacles=("it drops packets; let them pass",)), "firewall", "warn"),
         (replace(GOOD, routes='[{"dst":"10.200.0.0/16","dev":"wg0"}]'), "addresses", "warn"),
         (replace(GOOD, routes='[{"dst":"10.0.0.0/8","dev":"wg0"}]'), "addresses", "fail"),
         (replace(GOOD, disks=(Disk(path="/x", free=1 << 29),)), "disk /x", "warn"),
@@ -114,25 +116,10 @@ def test_the_controllers_of_version_1_are_those_that_are_mounted() -> None:
     assert parse_cgroup1("") == set()
 
 
-@pytest.mark.parametrize(
-    ("entries", "dropping"),
-    [
-        ([], ()),
-        ([chain("filter")], ("ip filter FORWARD",)),
-        ([chain("filter", policy="accept")], ()),
-        ([chain("filter", hook="input")], ()),
-        ([chain("reconciler", family="inet")], ()),
-        ([chain("firewalld", policy="accept", family="inet")], ("inet firewalld FORWARD",)),
-        ([{"chain": {"family": "ip", "table": "filter", "name": "DOCKER-USER"}}], ()),
-    ],
-)
-def test_chains_that_drop_what_is_forwarded(entries: list[dict[str, object]], dropping: tuple[str, ...]) -> None:
-    assert parse_dropping(ruleset(*entries), "reconciler") == dropping
-
-
-@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"nftables": 3}', '{"nftables": [3, {"chain": 4}]}'])
-def test_a_ruleset_that_cannot_be_read_holds_nothing(text: str) -> None:
-    assert parse_dropping(text, "reconciler") == ()
+def test_an_obstacle_is_told_with_what_to_do() -> None:
+    first, second = found(replace(GOOD, obstacles=("ufw drops; allow it", "Docker drops; accept it")), "firewall")
+    assert (first.found, first.advice) == ("ufw drops", "allow it")
+    assert (second.found, second.advice) == ("Docker drops", "accept it")
 
 
 @pytest.mark.parametrize(
@@ -150,13 +137,12 @@ def test_routes_that_overlap(route: dict[str, str], overlaps: int) -> None:
     assert len(parse_overlaps(json.dumps([route]), "10.192.0.0/12")) == overlaps
 
 
-@given(st.text(), st.text(), st.text(), st.none() | st.text(), st.dictionaries(st.just("runc"), st.none() | st.text()))
+@given(st.text(), st.text(), st.none() | st.text(), st.dictionaries(st.just("runc"), st.none() | st.text()))
 def test_whatever_programs_say_there_is_a_judgement(
-    ruleset: str, routes: str, mounts: str, controllers: str | None, versions: dict[str, str | None]
+    routes: str, mounts: str, controllers: str | None, versions: dict[str, str | None]
 ) -> None:
     facts = replace(
         GOOD,
-        ruleset=ruleset,
         routes=routes,
         mounts=mounts,
         controllers=controllers,
@@ -164,3 +150,29 @@ def test_whatever_programs_say_there_is_a_judgement(
         filesystems=mounts,
     )
     assert all(finding.found for finding in judge(facts))
+
+
+@pytest.mark.parametrize(
+    ("printed", "version"),
+    [
+        ("Dnsmasq version 2.90  Copyright (c) 2000-2024 Simon Kelley\nCompile time options:", (2, 90)),
+        ("Dnsmasq version 2.86-1.1  C", (2, 86)),
+        ("Dnsmasq version UNKNOWN", None),
+        ("", None),
+    ],
+)
+def test_the_version_of_dnsmasq_is_read(printed: str, version: tuple[int, int] | None) -> None:
+    assert dnsmasq_version(printed) == version
+
+
+def test_an_unknown_dnsmasq_is_not_called_old() -> None:
+    facts = replace(GOOD, versions={**GOOD.versions, "dnsmasq": "Dnsmasq version UNKNOWN"})
+    assert found(facts, "dnsmasq version") == []
+
+
+def test_a_mirror_that_is_no_use_is_a_warning_and_no_more() -> None:
+    facts = replace(GOOD, mirrors={"a.example": "", "b.example": "cannot ask b.example/v2/: timed out"})
+    good, bad = [finding for finding in judge(facts) if finding.name.startswith("mirror ")]
+    assert (good.name, good.verdict) == ("mirror a.example", "ok")
+    assert (bad.verdict, bad.found) == ("warn", "cannot ask b.example/v2/: timed out")
+    assert is_fit(judge(facts))

@@ -22,11 +22,13 @@ from reconciler.core.model import (
     digest,
     revision,
 )
-from reconciler.core.networking import Endpoint, Network, Pairs, Port, Resolver, SeenNetwork
+from reconciler.core.names import LISTENERS
+from reconciler.core.networking import Destination, Endpoint, Listener, Network, Pairs, Port, Resolver, SeenNetwork
 from reconciler.core.plan import plan
-from reconciler.core.ruleset import Bridge, Published, Rules, render
+from reconciler.core.ruleset import Bound, Bridge, Published, Rules, render
 from reconciler.core.scene import Policy
 from reconciler.core.steps import ApplyRuleset, CreateContainer, Plan, Task
+from reconciler.core.wiring import veth_name
 from tests.core.worlds import DB, WEB, container, desired, endpoint
 from tests.fakes import image
 
@@ -61,7 +63,7 @@ def seen(
         "spec": wanted.spec, "revision": revision(wanted, image(wanted.image).digest), "image": wanted.image,
         "image_digest": image(wanted.image).digest, "endpoints": ends(wanted, address),
         "stop_signal": "SIGTERM", "stop_grace_period": 10.0, "state": state, "created_at": 1000.0,
-        "ports": wanted.ports, "restart": wanted.restart,
+        "ports": wanted.ports, "restart": wanted.restart, "egress": wanted.egress,
     }  # fmt: skip
     return SeenContainer(**(values | changes))  # type: ignore[arg-type]
 
@@ -70,6 +72,18 @@ def names_of(*containers: SeenContainer) -> Pairs:
     serve = serving(containers, frozenset())
     there = [entry for entry in containers if entry.id in serve or isinstance(entry.state, Running)]
     return records(there, serve).get("shop_default", ())
+
+
+def bound(*containers: SeenContainer) -> tuple[Bound, ...]:
+    return tuple(
+        Bound(link=veth_name(entry.id, place), addresses=(end.address,))
+        for entry in containers
+        for place, end in enumerate(entry.endpoints)
+    )
+
+
+def ruleset(*containers: SeenContainer, published: tuple[Published, ...]) -> str:
+    return render("reconciler", Rules(networks=(OF_NETWORK,), published=published, bound=bound(*containers)))
 
 
 def host(*containers: SeenContainer, **changes: object) -> Observed:
@@ -86,7 +100,9 @@ def host(*containers: SeenContainer, **changes: object) -> Observed:
         "images": {WEB: image(WEB)},
         "networks": {"shop_default": NETWORK},
         "containers": {entry.id: entry for entry in containers},
-        "ruleset": digest(render("reconciler", Rules(networks=(OF_NETWORK,), published=published))),
+        "ruleset": digest(
+            render("reconciler", Rules(networks=(OF_NETWORK,), published=published, bound=bound(*containers)))
+        ),
         "guarded": ("10.0.7.0/24",),
         "resolvers": {"shop_default": RESOLVER},
         "names": {"shop_default": names_of(*containers)},
@@ -281,7 +297,7 @@ def test_after_a_reboot_the_network_comes_back_where_its_containers_are() -> Non
 def test_a_bridge_without_its_address_is_completed_before_anything_joins_it() -> None:
     bare = {"shop_default": replace(NETWORK, subnet="")}
     found = made(desired(WEB_CONTAINER), host(networks=bare))
-    assert [task.key for task in found.tasks][0] == "network:shop_default"
+    assert next(task.key for task in found.tasks) == "network:shop_default"
     assert str(found.waits[0]) == "container:shop-web-1: waits for network shop_default"
     dead = seen(Dead(), mounted=False, disconnected="its link is gone")
     assert "waits for network shop_default" in str(made(desired(WEB_CONTAINER), host(dead, networks=bare)))
@@ -351,7 +367,9 @@ def test_replicas_share_a_published_port() -> None:
     ]
     (task,) = made(desired(*pair), host(*containers, ruleset="")).tasks
     published = Published(protocol="tcp", host_ip="", port=8080, targets=(("10.0.7.2", 80), ("10.0.7.3", 80)))
-    assert task.steps[0].text == render("reconciler", Rules(networks=(OF_NETWORK,), published=(published,)))  # type: ignore[union-attr]
+    (step,) = task.steps
+    assert isinstance(step, ApplyRuleset)
+    assert step.text == ruleset(*containers, published=(published,))
 
 
 def test_a_port_leads_to_the_replica_that_is_about_to_run_while_none_does() -> None:
@@ -466,3 +484,112 @@ def test_a_missing_external_volume_is_waited_for() -> None:
         "volume:nas: waits: cannot use volume nas: it is external and does not exist",
         "container:shop-web-1: waits for volume nas",
     ]
+
+
+# --- what routing refuses, names, ports of others ------------------------------------------------------------------
+
+
+def test_what_routing_no_longer_refuses_is_refused_again_and_told_as_drift() -> None:
+    (task,) = made(desired(WEB_CONTAINER), host(seen(), guarded=())).tasks
+    assert str(task) == "guard: guard routes (10.0.7.0/24) (drifted: 10.0.7.0/24 is not guarded)"
+    assert task.drift
+
+
+def test_a_network_that_goes_is_guarded_until_it_is_gone() -> None:
+    other = replace(NETWORK, name="old", app="old", spec="old.yaml", bridge="rc-old", subnet="10.0.9.1/24")
+    networks = {"shop_default": NETWORK, "old": other}
+    lines = printed(desired(WEB_CONTAINER), host(seen(), networks=networks))
+    assert "guard: guard routes (10.0.7.0/24, 10.0.9.0/24) (changed)" in lines
+
+
+def test_a_resolver_that_ended_is_started_again() -> None:
+    asking = seen(nameservers=("10.0.7.1",))
+    (task,) = made(desired(WEB_CONTAINER), host(asking, resolvers={})).tasks
+    assert str(task) == "resolver:shop_default: serve names of shop_default on 10.0.7.1 (drifted: it is gone)"
+    assert task.drift
+
+
+def test_a_resolver_that_is_new_is_no_drift() -> None:
+    (task,) = made(desired(WEB_CONTAINER), host(seen(), resolvers={})).tasks
+    assert (task.cause, task.drift) == ("missing", False)
+
+
+def test_a_record_that_somebody_changed_is_put_back() -> None:
+    for names in ((), (("a" * 64, "192.0.2.1\tweb\n"),)):
+        (task,) = made(desired(WEB_CONTAINER), host(seen(), names={"shop_default": names})).tasks
+        assert str(task) == (
+            "names:shop_default: write names of shop_default (containers: 1)"
+            " (drifted: the record of shop-web-1 was changed)"
+        )
+
+
+def test_a_record_of_nobody_is_taken_away() -> None:
+    strange = (*names_of(seen()), ("stranger", "192.0.2.1\tbank\n"))
+    (task,) = made(desired(WEB_CONTAINER), host(seen(), names={"shop_default": strange})).tasks
+    assert task.cause == "drifted: the record of stranger was changed"
+
+
+def test_a_container_that_has_just_started_gets_its_record_without_a_word_of_drift() -> None:
+    fresh = seen(Running(pid=7, since=NOW - 1.0))
+    (task,) = made(desired(WEB_CONTAINER), host(fresh, names={})).tasks
+    assert (task.key, task.cause, task.drift) == ("names:shop_default", "changed", False)
+
+
+def test_a_port_on_which_somebody_else_listens_is_waited_for_before_anything_is_touched() -> None:
+    wanted = container(ports=(Port(target=80, published=8080, host_ip="127.0.0.1"),))
+    foreign = Listener(protocol="tcp", port=8080, owner="nginx (process 12)")
+    for containers in ((), (seen(),)):
+        found = made(desired(wanted), host(*containers, listeners=(foreign,)))
+        assert str(found) == (
+            "container:shop-web-1: waits: cannot publish host port 127.0.0.1:8080/tcp:"
+            " nginx (process 12) listens there; stop it, or publish another port"
+        )
+        assert found.reads == {LISTENERS}
+
+
+def test_who_listens_elsewhere_or_on_our_own_bridge_is_in_nobodys_way() -> None:
+    wanted = container(ports=(Port(target=53, published=53, protocol="udp", host_ip="192.0.2.1"),))
+    others = (
+        Listener(protocol="udp", port=53, address="192.0.2.2"),
+        Listener(protocol="tcp", port=53),
+        Listener(protocol="udp", port=5353),
+        Listener(protocol="udp", port=53, address="10.0.7.1"),
+    )
+    assert any("start" in line for line in printed(desired(wanted), host(listeners=others)))
+
+
+def test_a_container_that_publishes_already_is_not_stopped_by_who_listens_there_now() -> None:
+    wanted = container(ports=(Port(target=80, published=8080),))
+    foreign = Listener(protocol="tcp", port=8080)
+    assert made(desired(wanted), host(seen(of=wanted), listeners=(foreign,))).converged
+
+
+# --- x-egress -------------------------------------------------------------------------------------------------------
+
+RESTRICTED = container(egress=(Destination(host="10.9.0.0/16"), Destination(host="example.org", ports=(443, 443))))
+
+
+def test_a_container_that_may_not_connect_everywhere_is_made_but_not_started_with_one_step() -> None:
+    found = made(desired(RESTRICTED), host())
+    assert [type(step).__name__ for task in found.tasks for step in task.steps] == [
+        "CreateContainer", "ConnectContainer", "ResolveNames",
+    ]  # fmt: skip
+
+
+def test_it_starts_once_the_ruleset_knows_it() -> None:
+    made_one = seen(Dead(), of=RESTRICTED)
+    resolved = {"example.org": (("192.0.2.9",), NOW)}
+    before = made(desired(RESTRICTED), host(made_one, resolved=resolved))
+    assert [task.key for task in before.tasks] == ["firewall"]
+    assert str(before.waits[0]) == ("container:shop-web-1: waits for the ruleset that says where it may connect to")
+    (step,) = before.tasks[0].steps
+    assert isinstance(step, ApplyRuleset)
+    assert "192.0.2.9" in step.text
+    after = made(desired(RESTRICTED), host(made_one, resolved=resolved, ruleset=digest(step.text)))
+    assert [str(step) for task in after.tasks for step in task.steps] == ["start container shop-web-1 aaaaaaaaaaaa"]
+
+
+def test_names_are_asked_for_again_after_a_while() -> None:
+    fresh, old = ({"example.org": (("192.0.2.9",), NOW - age)} for age in (29.0, 30.0))
+    assert made(desired(RESTRICTED), host(resolved=fresh)).look_again_at == NOW + 1.0
+    assert "resolve: resolve example.org (x-egress names it)" in printed(desired(RESTRICTED), host(resolved=old))

@@ -59,19 +59,23 @@ def check(host: FakeHost, desired: Desired, end: Plan) -> None:
             newest = host.answer(wanted.image, "").digest
             asked = host.seen_images[wanted.image].checked_at
             assert running[name].image_digest == newest or asked > host.now - wanted.pull_policy.interval
+    assert all(not seen.leftovers for seen in host.containers.values())
+    addresses = [(end.network.name, end.ipv4) for seen in host.containers.values() for end in seen.endpoints]
+    assert len(addresses) == len(set(addresses))
+
+
+def check_networks(host: FakeHost, desired: Desired) -> None:
+    """Who shares a namespace is where its owner is, and everybody can ask for names and has one."""
+    running = {seen.name: seen for seen in host.containers.values()}
     for name, wanted in desired.containers.items():
         lender = running[wanted.shares].id if wanted.shares else ""
         assert running[name].shares == lender, f"{name} is not where {wanted.shares} is"
-    for name in running:
-        seen = running[name]
+    for seen in running.values():
         if isinstance(seen.state, Running):
             for address in seen.nameservers:
                 assert any(address in resolver.addresses for resolver in host.resolvers.values())
             for place in seen.endpoints:
                 assert dict(host.names[place.network.name])[seen.id].startswith(place.address)
-    assert all(not seen.leftovers for seen in host.containers.values())
-    addresses = [(end.network.name, end.ipv4) for seen in host.containers.values() for end in seen.endpoints]
-    assert len(addresses) == len(set(addresses))
 
 
 @given(st.data())
@@ -85,6 +89,7 @@ def test_repeated_looks_reach_a_fixed_point(data: st.DataObject) -> None:
         end = converge(host, wanted)
         if not wanted.held:
             check(host, wanted, end)
+            check_networks(host, wanted)
             assert end.converged
         data.draw(disturbances)(host)
 

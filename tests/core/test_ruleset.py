@@ -235,11 +235,18 @@ def test_exactly_those_who_are_allowed_may_connect(ports: tuple[Published, ...],
     text = render("demo", Rules(published=ports))
     for host in ("127.0.0.1", "192.0.2.7", "192.0.2.8"):
         for protocol, port in {(entry.protocol, entry.port) for entry in ports}:
-            lists = [entry.allow for entry in of(ports, 4, host, protocol, port) if entry.allow is not None]
-            listed = any(
-                ip_address(source) in ip_network(network) for allow in lists for network in allow if ":" not in network
-            )
+            lists = limits(ports, host, protocol, port)
+            networks = [ip_network(network) for allow in lists for network in allow if ":" not in network]
+            listed = any(ip_address(source) in network for network in networks)
             assert admits(text, 4, source, host, protocol, port) == (listed or not lists)
+
+
+def limits(ports: Sequence[Published], host: str, protocol: str, port: int) -> list[tuple[str, ...]]:
+    """The lists of all who declare that port of that address, whether somebody is ready there or not."""
+    behind = {entry.host_ip for entry in of(ports, 4, host, protocol, port)}
+    hosts = behind | {"", "0.0.0.0"} if behind & {"", "0.0.0.0"} else behind
+    same = [entry for entry in ports if (entry.protocol, entry.port) == (protocol, port) and entry.host_ip in hosts]
+    return [entry.allow for entry in same if entry.allow is not None]
 
 
 @given(EVERYTHING, st.randoms(use_true_random=False))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import uuid
 from functools import partial
@@ -104,6 +105,11 @@ class Machine:
         listed = json.loads(self.inside.run("nft", "--json", "list", "tables"))["nftables"]
         return {(entry["table"]["family"], entry["table"]["name"]) for entry in listed if "table" in entry}
 
+    def routing_rules(self) -> list[str]:
+        """Rules of policy routing but for the three that every network namespace begins with."""
+        lines = [line for version in ("-4", "-6") for line in self.inside.run("ip", version, "rule").splitlines()]
+        return [line for line in lines if not re.search("from all lookup (local|main|default)$", line.strip())]
+
     def mounts(self) -> list[str]:
         """Mount points below the program's state and run directories, and the pinned namespaces of `ip netns`."""
         lines = Path(f"/proc/{self.inside.pid}/mountinfo").read_text().splitlines()
@@ -131,6 +137,7 @@ class Machine:
             "processes": sorted(self.processes().values()),
             "links": sorted(self.links()),
             "tables": sorted(self.tables()),
+            "rules": self.routing_rules(),
             "mounts": self.mounts(),
             "cgroups": self.cgroups(),
             "containers": _names(self.state / "containers"),

@@ -104,10 +104,7 @@ class Namespaces:
             return thread.submit(self._connect, address, port, timeout).result()
 
     def _connect(self, address: str, port: int, timeout: float) -> socket.socket:
-        with Path(f"/proc/{self.pid}/ns/net").open() as namespace:
-            libc = ctypes.CDLL(None, use_errno=True)
-            if libc.setns(namespace.fileno(), CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), "setns")
+        move_to(Path(f"/proc/{self.pid}/ns/net"))
         return socket.create_connection((address, port), timeout)
 
     def join(self, other: Namespaces, address: str, other_address: str) -> None:
@@ -123,6 +120,14 @@ class Namespaces:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         self._holder.communicate()
+
+
+def move_to(namespace: Path) -> None:
+    """Move the calling thread, and it alone, to a network namespace."""
+    with namespace.open() as file:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.setns(file.fileno(), CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"cannot enter {namespace}")
 
 
 def child_of(pid: int) -> int:

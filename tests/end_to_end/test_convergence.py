@@ -129,13 +129,13 @@ def test_deleted_bridge_comes_back(web: Host) -> None:
     assert web.pids() == before
 
 
-def test_deleted_table_comes_back(web: Host) -> None:
-    before = web.pids()
-    (table,) = web.machine.tables()
-    web.machine.inside.run("nft", "delete", "table", *table)
+@pytest.mark.parametrize("family", ["inet", "bridge"])
+def test_deleted_table_comes_back(web: Host, family: str) -> None:
+    before, tables = web.pids(), web.machine.tables()
+    web.machine.inside.run("nft", "delete", "table", family, dict(tables)[family])
     web.until(lambda: web.http(8080) == "one\n", "it answers again", seconds=60)
     web.until_converged("web-web-1")
-    assert web.machine.tables() == {table}
+    assert web.machine.tables() == tables
     assert web.pids() == before
 
 

@@ -1,69 +1,54 @@
-"""Who listens: what sock_diag says is what /proc says, which is asked where the kernel has none."""
+"""Who holds a port: recorded tables of the kernel, and sockets of this very process."""
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
-from reconciler.core.networking import Listener
-from reconciler.host import sockets
-from reconciler.host.netlink import Netlink
+from reconciler.host.sockets import owners, parse
 
-STREAM, DATAGRAM = socket.SOCK_STREAM, socket.SOCK_DGRAM
-PLACES = (
-    (socket.AF_INET, STREAM, "127.0.0.1", "tcp", "127.0.0.1"),
-    (socket.AF_INET, DATAGRAM, "127.0.0.1", "udp", "127.0.0.1"),
-    (socket.AF_INET6, STREAM, "::1", "tcp", "::1"),
-    (socket.AF_INET6, DATAGRAM, "::", "udp", ""),
+HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+
+
+def test_recorded_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.byteorder", "little")  # as on the machine that printed them
+    tcp = HEADER + (
+        "   0: 0100000A:0035 00000000:0000 0A 00000000:00000000 00:00000000 00000000   999        0 41 1 000000000000\n"
+        "   1: 0100007F:1F90 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 42 1 000000000000\n"
+    )
+    assert list(parse(tcp, "0A")) == [("10.0.0.1", 53, 41)]
+    udp6 = HEADER + (
+        "  12: 000000FD000001000000000001000000:0035 00000000000000000000000000000000:0000 07 00000000:00000000"
+        " 00:00000000 00000000   999        0 43 2 0000000000000000 0\n"
+    )
+    assert list(parse(udp6, "07")) == [("fd00:0:1::1", 53, 43)]
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "address"),
+    [
+        (socket.AF_INET, socket.SOCK_STREAM, "127.0.0.1"),
+        (socket.AF_INET, socket.SOCK_DGRAM, "127.0.0.1"),
+        (socket.AF_INET, socket.SOCK_DGRAM, "0.0.0.0"),
+        (socket.AF_INET6, socket.SOCK_STREAM, "::"),
+        (socket.AF_INET6, socket.SOCK_DGRAM, "::1"),
+    ],
 )
+def test_a_socket_of_ours_is_found(family: int, kind: int, address: str) -> None:
+    with socket.socket(family, kind) as server:
+        server.bind((address, 0))
+        if kind == socket.SOCK_STREAM:
+            server.listen()
+        port = server.getsockname()[1]
+        (found,) = owners(port, {"127.0.0.1", "::1"})
+        assert (found.process.pid, found.address) == (os.getpid(), address)
+        assert found.program
+    assert owners(port, {"127.0.0.1", "::1"}) == []
 
 
-@pytest.fixture
-def bound() -> Iterator[set[Listener]]:
-    """One socket of each kind, and what is to be said of them."""
-    with ExitStack() as stack:
-        said = set()
-        for family, kind, address, protocol, shown in PLACES:
-            opened = stack.enter_context(socket.socket(family, kind))
-            opened.bind((address, 0))
-            if kind == STREAM:
-                opened.listen()
-            said.add(Listener(protocol=protocol, port=opened.getsockname()[1], address=shown))  # type: ignore[arg-type] # a literal
-        yield said
-
-
-def test_all_who_listen_are_found(bound: set[Listener]) -> None:
-    assert bound <= set(sockets.listeners())
-
-
-def test_without_sock_diag_proc_says_the_same(bound: set[Listener], monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_: object) -> list[bytes]:
-        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-
-    monkeypatch.setattr(Netlink, "dump", missing)
-    assert bound <= set(sockets.listeners())
-
-
-def test_who_is_connected_does_not_listen(bound: set[Listener]) -> None:
-    port = next(listener.port for listener in bound if (listener.protocol, listener.address) == ("tcp", "127.0.0.1"))
-    with socket.create_connection(("127.0.0.1", port)) as client:
-        assert client.getsockname()[1] not in {
-            listener.port for listener in sockets.listeners() if listener.protocol == "tcp"
-        }
-
-
-def test_owners_are_told_when_asked(bound: set[Listener]) -> None:
-    ports = {listener.port for listener in bound}
-    owners = {listener.owner for listener in sockets.listeners(owners=True) if listener.port in ports}
-    assert any(f"(process {os.getpid()})" in owner for owner in owners)
-
-
-def test_an_answer_of_the_kernel() -> None:
-    address = bytes([127, 0, 0, 53]) + bytes(12)
-    body = bytes([socket.AF_INET, 10, 0, 0]) + b"\x00\x35" + bytes(2) + address + bytes(44) + b"\x39\x30\0\0"
-    assert sockets.parse_answer(body) == ("127.0.0.53", 53, 12345)
+def test_who_listens_elsewhere_is_no_owner() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.2", 0))
+        assert owners(server.getsockname()[1], {"127.0.0.1"}) == []

@@ -79,3 +79,23 @@ def test_setns_concerns_the_calling_thread_only() -> None:
 def test_setns_refuses_another_kind() -> None:
     with open("/proc/self/ns/mnt") as other, pytest.raises(OSError, match="Invalid argument"):
         syscalls.setns(other.fileno(), syscalls.CLONE_NEWNET)
+
+
+def test_inotify_says_which_folder_changed(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    descriptor = syscalls.inotify()
+    try:
+        mask = syscalls.IN_CLOSE_WRITE | syscalls.IN_DELETE
+        one, two = (syscalls.inotify_watch(descriptor, str(tmp_path / name), mask) for name in ("one", "two"))
+        assert syscalls.inotify_watch(descriptor, str(tmp_path / "one"), mask) == one != two
+        (tmp_path / "one" / "a file with a name of some length").write_text("")
+        (tmp_path / "two" / "b").write_text("")
+        (tmp_path / "one" / "a file with a name of some length").unlink()
+        assert list(syscalls.parse_inotify(os.read(descriptor, 4096))) == [one, two, one]
+        with pytest.raises(BlockingIOError):
+            os.read(descriptor, 4096)
+        with pytest.raises(FileNotFoundError):
+            syscalls.inotify_watch(descriptor, str(tmp_path / "none"), mask)
+    finally:
+        os.close(descriptor)

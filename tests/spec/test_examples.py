@@ -25,10 +25,11 @@ def test_examples() -> None:
     found = desired("examples")
     assert found.held == {}
     assert {container.app for container in found.containers.values()} == {
-        "blog", "cache", "gitea", "monitoring", "web", "workers",
+        "blog", "cache", "dual", "gitea", "monitoring", "office", "shop", "web", "workers",
     }  # fmt: skip
     assert sorted(found.volumes) == [
-        "blog_database", "blog_site", "cache_data", "gitea_data", "gitea_database", "monitoring_metrics",
+        "blog_database", "blog_site", "cache_data", "gitea_data", "gitea_database", "monitoring_metrics", "office_data",
+        "shop_database",
     ]  # fmt: skip
     assert "gitea_inside" in found.networks
     assert dict(found.containers["blog-mariadb-1"].environment)["MARIADB_PASSWORD"] == "change me"
@@ -37,6 +38,22 @@ def test_examples() -> None:
     assert [container.replica for container in workers] == [1, 2, 3]
     assert dict(workers[0].environment) == {"GREETING": "hello\tfrom reconciler", "LOG_LEVEL": "info", "REGION": "eu"}
     assert len({container.ports for container in workers}) == 1
+
+
+def test_examples_of_networks() -> None:
+    found = desired("examples")
+    assert {name: network.internal for name, network in found.networks.items() if network.app == "shop"} == {
+        "shop_front": False,
+        "shop_inside": True,
+    }
+    assert [entry.network for entry in found.containers["shop-api-1"].networks] == ["shop_inside", "shop_front"]
+    assert found.containers["shop-postgres-1"].networks[0].aliases == ("db",)
+    wiki, backup = found.containers["office-wiki-1"], found.containers["office-backup-1"]
+    assert [port.allow for port in wiki.ports] == [("192.168.10.0/24", "2001:db8:10::/64"), ("192.168.10.7/32",)]
+    assert [entry.host for entry in wiki.egress or ()] == ["192.168.10.0/24", "smtp.example.org"]
+    assert (backup.shares, backup.depends_on) == ("office-vpn-1", ("vpn",))
+    assert [port.host_ip for port in found.containers["dual-web-1"].ports] == ["0.0.0.0", "::"]
+    assert found.networks["dual_lan"].ipv6.subnet == "fd00:28::/64"
 
 
 def test_demo_specs_need_only_the_demo_image() -> None:
@@ -55,6 +72,6 @@ def test_specs_in_the_readme_are_right() -> None:
 
     blocks = re.findall(r"^```(toml|yaml)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     found = {text.split()[1]: parse(f"spec.{kind}", text.encode(), nothing) for kind, text in blocks}
-    assert sorted(found) == ["cache.yaml", "news.yaml", "shop.toml"]
+    assert sorted(found) == ["cache.yaml", "news.yaml", "shop.toml", "wiki.yaml"]
     assert not any(document.warnings for document in found.values())
     assert found["shop.toml"].services[0].environment == (("REGION", "eu"),)

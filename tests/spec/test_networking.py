@@ -1,14 +1,19 @@
-"""What Compose's networking vocabulary means: networks and modes of services, names, policies, declared networks."""
+"""What Compose's networking vocabulary means: networks and modes of services, names, declared networks."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from reconciler.core.document import AUTOMATIC, Document, Networking
+from reconciler.core.document import Document, Networking
 from reconciler.core.networking import Attachment, Destination, Ipam, Network
-from tests.spec.parsing import HEAD, document, service
+from reconciler.core.resolve import resolve
+from reconciler.errors import SpecError
+from tests.spec.parsing import HEAD, document, refusal
 
 TWO = "\nnetworks: {back: , front: }\n"
 
@@ -145,75 +150,6 @@ def test_extra_hosts(text: str, pairs: list[tuple[str, str]]) -> None:
     assert networking(f"extra_hosts: {text}").extra_hosts == tuple(pairs)
 
 
-# --- ports and policies ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "ports"),
-    [
-        ('"8000-9000:80"', [(80, (8000, 9000), "")]),
-        ('"127.0.0.1:8000-8001:80"', [(80, (8000, 8001), "127.0.0.1")]),
-        ('"[2001:DB8::1]:80:80"', [(80, (80, 80), "2001:db8::1")]),
-        ('"[::]:80:80"', [(80, (80, 80), "::")]),
-        ('"[::]::80"', [(80, AUTOMATIC, "::")]),
-        ('{target: 80, published: "8000-8010", host_ip: "::"}', [(80, (8000, 8010), "::")]),
-        ("{target: 80, host_ip: 0.0.0.0}", [(80, AUTOMATIC, "0.0.0.0")]),
-    ],
-)
-def test_ranges_and_addresses_of_ports(text: str, ports: list[tuple[int, tuple[int, int], str]]) -> None:
-    found = service(f"ports: [{text}]").ports
-    assert [(port.target, port.published, port.host_ip) for port in found] == ports
-
-
-@pytest.mark.parametrize(
-    ("text", "allow"),
-    [
-        ("ports: [80]", None),
-        ("ports: [{target: 80, x-allow: []}]", ()),
-        ("ports: [{target: 80, x-allow: [10.0.0.0/8, 192.168.1.5]}]", ("10.0.0.0/8", "192.168.1.5/32")),
-        ("ports: [{target: 80, x-allow: ['2001:DB8::/32', 10.0.0.0/8]}]", ("10.0.0.0/8", "2001:db8::/32")),
-        ("ports: [{target: 80, x-allow: [10.1.0.0/16, 10.0.0.0/8, 10.0.0.0/8]}]", ("10.0.0.0/8",)),
-        ("ports: [{target: 80, x-allow: [10.0.0.0/9, 10.128.0.0/9]}]", ("10.0.0.0/8",)),
-        ("x-allow: [10.0.0.0/8]\n    ports: [80]", ("10.0.0.0/8",)),
-        ("x-allow: [10.0.0.0/8]\n    ports: [{target: 80, x-allow: [1.1.1.1]}]", ("1.1.1.1/32",)),
-        ("x-allow: [10.0.0.0/8]\n    ports: [{target: 80, x-allow: []}]", ()),
-        ("x-allow: []\n    ports: [80]", ()),
-    ],
-)
-def test_who_may_connect(text: str, allow: tuple[str, ...] | None) -> None:
-    assert service(text).ports[0].allow == allow
-
-
-@pytest.mark.parametrize(
-    ("text", "destination"),
-    [
-        ("10.0.0.0/8", Destination(host="10.0.0.0/8")),
-        ("10.1.2.3", Destination(host="10.1.2.3/32")),
-        ("10.1.2.3:443", Destination(host="10.1.2.3/32", ports=(443, 443))),
-        ("10.0.0.0/8:80-90/tcp", Destination(host="10.0.0.0/8", ports=(80, 90), protocol="tcp")),
-        ("10.0.0.0/8/udp", Destination(host="10.0.0.0/8", protocol="udp")),
-        ("0.0.0.0/0:1-65535", Destination(host="0.0.0.0/0", ports=(1, 65535))),
-        ("API.Example.org.:443/tcp", Destination(host="api.example.org", ports=(443, 443), protocol="tcp")),
-        ("_srv.example.org/udp", Destination(host="_srv.example.org", protocol="udp")),
-        ("nas", Destination(host="nas")),
-        ("[2001:DB8::/32]", Destination(host="2001:db8::/32")),
-        ("[2001:db8::]/32:53/udp", Destination(host="2001:db8::/32", ports=(53, 53), protocol="udp")),
-        ("[2001:db8::1]:443", Destination(host="2001:db8::1/128", ports=(443, 443))),
-    ],
-)
-def test_where_to(text: str, destination: Destination) -> None:
-    assert networking(f'x-egress: ["{text}"]').egress == (destination,)
-
-
-def test_nowhere_is_not_everywhere_and_order_means_nothing() -> None:
-    assert networking("init: true").egress is None
-    assert networking("x-egress: []").egress == ()
-    one = networking("x-egress: [b.example, 10.0.0.0/8, 'b.example:1', b.example]").egress
-    assert one == networking("x-egress: ['b.example:1', b.example, 10.0.0.0/8]").egress
-    assert one
-    assert len(one) == 3
-
-
 # --- declared networks -------------------------------------------------------------------------------------------
 
 PLAIN = Network(name="", app="", spec="")
@@ -330,3 +266,41 @@ def test_toml_says_the_same() -> None:
     assert found.services[0].ports[0].allow == ("10.0.0.0/8",)
     assert found.services[0].networking.connections[0].attachment.aliases == ("www",)
     assert declared(found)["front"].enable_ipv6
+
+
+# --- whatever is written -----------------------------------------------------------------------------------------
+
+WORDS = st.text("a0.:/-[]*=,%", max_size=12) | st.sampled_from(
+    [
+        "10.0.0.0/8", "10.0.0.1", "fd00::/64", "[fd00::1]:53/udp", "::1", "host", "service:web", "eth0", "host-gateway",
+        "a:1.1.1.1", "net.core.somaxconn", "02:42:ac:11:00:02", "80-90", "80:80", "[::]:80:80", "front", "none",
+    ]
+)  # fmt: skip
+LEAVES = WORDS | st.none() | st.booleans() | st.integers(-1, 70000) | st.floats(0, 9)
+KEYS = st.sampled_from(
+    [
+        "front", "default", "aliases", "ipv4_address", "ipv6_address", "mac_address", "interface_name", "priority",
+        "driver", "driver_opts", "ipam", "config", "subnet", "gateway", "ip_range", "aux_addresses", "internal",
+        "enable_ipv6", "external", "name", "target", "published", "host_ip", "x-allow", "net.core.somaxconn", "parent",
+    ]
+)  # fmt: skip
+ANYTHING = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4))
+SERVICE_KEYS = (
+    "networks", "network_mode", "mac_address", "dns", "dns_search", "dns_opt", "extra_hosts", "domainname", "expose",
+    "sysctls", "ports", "x-allow", "x-egress",
+)  # fmt: skip
+
+
+@given(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(SERVICE_KEYS, ANYTHING)),
+    st.dictionaries(st.sampled_from(["front", "default"]), ANYTHING, max_size=2),
+)
+def test_never_anything_but_a_spec_error_and_what_is_accepted_can_be_resolved(
+    keys: dict[str, object], networks: dict[str, object]
+) -> None:
+    text = json.dumps({"services": {"web": {"image": "a", **keys}}, "networks": networks})
+    found = refusal(lambda: document(text))
+    assert found is None or isinstance(found, SpecError)
+    if found is None:
+        desired = resolve({"app.yaml": document(text)}, frozenset())
+        assert desired.held.keys() <= {"app.yaml", "app"}

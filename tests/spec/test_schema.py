@@ -73,6 +73,12 @@ def test_examples_are_valid(path: Path) -> None:
         {"services": {"web": {"image": "a", "healthcheck": {}}}},
         {"services": {"web": {"image": 5}}},
         {"services": {"web": {"image": "a", "ports": [{"published": 80}]}}},
+        {"services": {"web": {"image": "a", "ports": [{"target": 80, "x-allow": "10.0.0.0/8"}]}}},
+        {"services": {"web": {"image": "a", "x-egress": "10.0.0.0/8"}}},
+        {"services": {"web": {"image": "a", "networks": {"a": {"alias": []}}}}},
+        {"services": {}, "networks": {"a": {"driver": "overlay"}}},
+        {"services": {}, "networks": {"a": {"driver_opts": {"com.docker.network.driver.mut": 1400}}}},
+        {"services": {}, "networks": {"a": {"ipam": {"config": [{"range": "10.0.0.0/8"}]}}}},
     ],
 )
 def test_mistakes_are_seen_by_editors_too(data: object) -> None:

@@ -8,9 +8,11 @@
     references/HEX         by reference: which manifest it named when it was pulled
     damaged/               what was found damaged; emptied at a start that finds none of our layers mounted
     tmp/                   everything that is not finished; emptied at start
+    lock                   held while something is added, looked at or taken away; see `locks`
 
-A file is written to tmp, synced, renamed, and its directory is synced. A layer is unpacked in tmp, the file system
-is synced, the record is written beside it, and the directory is renamed. Nothing here asks the network.
+A file is written to tmp, synced, renamed, and its directory is synced. A layer is unpacked in tmp, its record is
+written beside it, the file system is synced, the directory is renamed, and the directory above is synced: every sync is
+a commit of the journal, at which whoever is unpacking beside us waits. Nothing here asks the network.
 """
 
 from __future__ import annotations
@@ -46,12 +48,15 @@ class Disk:
         self.root.chmod(0o700)
         for part in _PARTS:
             (self.root / part).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._clean()
-        for layer in (self.root / "layers").iterdir():
-            if (layer / "record").exists():
+        for folder in (self.root.parent, self.root, self.root / "blobs"):
+            sync(folder)  # what is renamed into a folder lasts no longer than the folder
+        for layer in list((self.root / "layers").iterdir()):
+            if self.has_layer(layer.name):
                 self._link(layer.name)
             else:
-                discard(layer)
+                self.set_aside(layer.name)  # a disk did this; who runs from it keeps it
+        self._clean()
+        (self.root / "lock").touch(0o600)
         sync(self.root / "l")
 
     def _clean(self) -> None:
@@ -70,7 +75,7 @@ class Disk:
         """Put `content` at `name`, whole or not at all, and lasting when this returns."""
         target = self.root / name
         temporary = self.root / "tmp" / secrets.token_hex(8)
-        write_synced(temporary, content)
+        write_new(temporary, content, synced=True)
         temporary.rename(target)
         sync(target.parent)
 
@@ -97,8 +102,11 @@ class Disk:
                 yield record
 
     def names(self, folder: str) -> list[str]:
-        """What is in `folder`."""
-        return sorted(path.name for path in (self.root / folder).iterdir())
+        """What is in `folder`; nothing where nothing was ever pulled."""
+        try:
+            return sorted(path.name for path in (self.root / folder).iterdir())
+        except FileNotFoundError:
+            return []
 
     def written(self, name: str) -> float:
         """When `name` was written, seconds since 1970."""
@@ -139,13 +147,12 @@ class Disk:
 
     def commit_layer(self, folder: Path, name: str, record: Mapping[str, object]) -> None:
         """Make the unpacked `folder` the layer `name`, lasting when this returns."""
+        write_new(folder / "record", json.dumps(record).encode())
         syncfs(folder)
-        write_synced(folder / "record", json.dumps(record).encode())
-        sync(folder)
+        self.set_aside(name)  # only one with a damaged record can be there
         folder.rename(self.root / "layers" / name)
         sync(self.root / "layers")
-        self._link(name)
-        sync(self.root / "l")
+        self._link(name)  # not synced: `prepare` makes those that are missing
 
     def remove_layer(self, name: str) -> None:
         """Remove a layer: gone at once for everybody, and from the disk when this returns."""
@@ -156,8 +163,8 @@ class Disk:
         discard(doomed)
 
     def has_layer(self, name: str) -> bool:
-        """Whether a layer is whole."""
-        return (self.root / "layers" / name / "record").exists()
+        """Whether a layer is there, with a record that can be read."""
+        return self.layer(name) is not None
 
     def set_aside(self, name: str) -> None:
         """Move a damaged layer or document away; what is mounted from it stays mounted."""
@@ -173,10 +180,10 @@ class Disk:
     def layer_names(self, diff: str) -> list[str]:
         """The layers with the diffID `diff`: none, one, or one for each set of inherited folders."""
         prefix = diff.removeprefix("sha256:")
-        plain = self.root / "layers" / prefix
-        if plain.is_dir():
+        if self.has_layer(prefix):
             return [prefix]
-        return sorted(path.name for path in (self.root / "layers").glob(f"{prefix}-*"))
+        names = sorted(path.name for path in (self.root / "layers").glob(f"{prefix}-*"))
+        return [name for name in names if self.has_layer(name)]
 
     def short(self, name: str) -> str:
         """The path of a layer's content relative to the root, as it goes into mount options."""
@@ -189,6 +196,11 @@ class Disk:
                 return
             raise HostError(f"cannot store layer {name}: its short name is taken by {link.readlink()}")
         link.symlink_to(target)
+
+
+def blob_name(digest: str) -> str:
+    """Where the document with this digest is."""
+    return f"blobs/sha256/{digest.removeprefix('sha256:')}"
 
 
 def short_name(name: str) -> str:
@@ -205,14 +217,15 @@ def parse_record(text: bytes) -> Mapping[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def write_synced(path: Path, content: bytes) -> None:
-    """A new file with `content`, on the disk when this returns."""
+def write_new(path: Path, content: bytes, *, synced: bool = False) -> None:
+    """A new file with `content`; `synced`: on the disk when this returns."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         view = memoryview(content)
         while view:
             view = view[os.write(fd, view) :]
-        os.fsync(fd)
+        if synced:
+            os.fsync(fd)
     finally:
         os.close(fd)
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from reconciler.core.progress import LayerProgress, Pace, Progress
-from reconciler.errors import HostError
+from reconciler.errors import HostError, ReconcilerError
 from reconciler.host.images.disk import Disk, discard
 from reconciler.host.images.documents import Descriptor
 from reconciler.host.images.inherit import Attributes, attributes, give, layer_name
+from reconciler.host.images.locks import Locks
+from reconciler.host.images.mirrors import Mirrors
 from reconciler.host.images.overlay import Limits
 from reconciler.host.images.resolve import Resolved, Source
 from reconciler.host.images.unpacker import Unpacked, Unpacker
@@ -29,49 +30,8 @@ AT_ONCE = 2  # one process each
 Extracted = tuple[Path, Unpacked]
 
 
-class Locks:
-    """One lock per layer that is being fetched."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._locks: dict[str, threading.Lock] = {}
-
-    @contextmanager
-    def hold(self, names: set[str]) -> Iterator[None]:
-        """Hold the locks of all `names`; taken in order, so that two holders never wait for each other."""
-        with ExitStack() as held:
-            for name in sorted(names):
-                with self._guard:
-                    lock = self._locks.setdefault(name, threading.Lock())
-                held.enter_context(lock)
-            yield
-
-
-class Gate:
-    """Many may pull at the same time; who throws things away is alone."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._inside = 0
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """While something is added."""
-        with self._changed:
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """While something is taken away: nobody comes in until this is over."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._inside == 0)
-            yield
+class _StoppedError(ReconcilerError):
+    """Another layer of the pull failed; nobody hears of this one, and it is nobody's fault."""
 
 
 class Counter:
@@ -94,7 +54,7 @@ class Counter:
     def advance(self, digest: str, count: int) -> None:
         """`count` more bytes of a layer have come."""
         if self.stopped:
-            raise HostError(f"cannot pull {self.reference}: another layer failed")
+            raise _StoppedError
         with self._lock:
             done, size, pace = self._layers[digest]
             done = min(done + count, size)
@@ -121,9 +81,10 @@ class Counter:
 class Layers:
     """What one pull does about its layers."""
 
-    def __init__(self, disk: Disk, locks: Locks, limits: Limits) -> None:
+    def __init__(self, disk: Disk, locks: Locks, limits: Limits, mirrors: Mirrors) -> None:
         self._disk = disk
         self._locks = locks
+        self._mirrors = mirrors
         self._limits = limits
 
     def complete(self, sources: Sequence[Source], image: Resolved, reference: str, report: Report) -> list[str]:
@@ -132,7 +93,7 @@ class Layers:
         counter = Counter(reference, report)
         try:
             with self._locks.hold(missing):
-                return _Fetch(self._disk, self._limits, sources, counter).run(image)
+                return _Fetch(self._disk, self._limits, self._mirrors, sources, counter).run(image)
         finally:
             counter.end()
 
@@ -140,9 +101,10 @@ class Layers:
 class _Fetch:
     """One run over the layers of an image, with the locks held."""
 
-    def __init__(self, disk: Disk, limits: Limits, sources: Sequence[Source], counter: Counter) -> None:
+    def __init__(self, disk: Disk, limits: Limits, mirrors: Mirrors, sources: Sequence[Source], counter: Counter):
         self._disk = disk
         self._limits = limits
+        self._mirrors = mirrors
         self._sources = sources
         self._counter = counter
         self._reference = counter.reference
@@ -167,10 +129,7 @@ class _Fetch:
                     discard(folder)
 
     def _extract(self, blob: Descriptor, diff: str) -> Extracted:
-        for source in self._sources[:-1]:
-            with suppress(HostError):  # a mirror that has it not, or not as it should be
-                return self._extract_from(source, blob, diff)
-        return self._extract_from(self._sources[-1], blob, diff)
+        return self._mirrors.first(self._sources, lambda source: self._extract_from(source, blob, diff))
 
     def _extract_from(self, source: Source, blob: Descriptor, diff: str) -> Extracted:
         folder = self._disk.new_layer()

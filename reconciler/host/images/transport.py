@@ -19,11 +19,13 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from reconciler.errors import HostError
 from reconciler.host.images.exchange import ERROR_LIMIT, Answer, Asking, Exchange
 from reconciler.host.images.hosts import Trust
+from reconciler.host.images.mirrors import NotHereError
 from reconciler.host.images.patience import Patience, patience
 from reconciler.host.images.route import is_loopback
 from reconciler.settings import Settings
 
 ATTEMPTS = 5
+MIRROR_ATTEMPTS = 2  # of what somebody else has too
 LONGEST_WAIT = 60.0  # seconds; a registry that asks for more is left to the queue
 REDIRECTS = 10
 AGAIN = frozenset({408, 429, 500, 502, 503, 504})
@@ -42,10 +44,10 @@ class TryAgainError(HostError):
         self.after = after
 
 
-def retrying(sleep: Sleep) -> Retrying:
+def retrying(sleep: Sleep, attempts: int = ATTEMPTS) -> Retrying:
     """The policy for everything short: a few attempts, as far apart as the registry asks or a little more each."""
     return Retrying(
-        stop=stop_after_attempt(ATTEMPTS),
+        stop=stop_after_attempt(attempts),
         wait=_wait,
         retry=retry_if_exception_type(TryAgainError),
         sleep=sleep,
@@ -64,6 +66,8 @@ def refuse_status(answer: Answer, what: str, now: float) -> HostError:
     """The error for a status that is no success: worth another attempt, or not."""
     meaning = http.client.responses.get(answer.status, "")
     why = f"cannot {what}: {urlsplit(answer.url).hostname} answered {answer.status} {meaning}".strip()
+    if answer.status == 404:
+        return NotHereError(why + said(answer.body))
     if answer.status not in AGAIN:
         return HostError(why + said(answer.body))
     after = parse_retry_after(answer.headers.get("retry-after", ""), now)
@@ -138,11 +142,11 @@ class Transport:
         return self._bases[host]
 
     def _probe(self, host: str) -> str:
-        """What `host` speaks. Raises TryAgainError when it does not listen or its certificate is not good."""
+        """What `host` speaks. Raises TryAgainError when it does not listen, or its certificate or ours is not good."""
         try:
             self.get(f"https://{host}/v2/", {}, ERROR_LIMIT)
         except TryAgainError as error:
-            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            if "CERTIFICATE" in str(error).upper():  # one of the two is not good enough; it does speak TLS
                 raise
             self.get(f"http://{host}/v2/", {}, ERROR_LIMIT)
             return f"http://{host}"

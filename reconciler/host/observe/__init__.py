@@ -14,7 +14,7 @@ from typing import Protocol
 from reconciler.core.model import Observed, SeenContainer, SeenImage
 from reconciler.core.names import CONTAINER, EVERYTHING, IMAGES, LINKS, LISTENERS, NAMES, RULES, SPECS, VOLUMES
 from reconciler.core.networking import Listener
-from reconciler.core.wiring import disconnected
+from reconciler.core.wiring import disconnected, with_addresses
 from reconciler.host.observe.links import Links
 from reconciler.host.observe.names import SeenNames
 
@@ -32,6 +32,7 @@ class Readers:
 
     images: Callable[[], Mapping[str, SeenImage]]
     usage: Callable[[], tuple[float | None, float]]  # of the image store
+    mirrors: Callable[[], Mapping[str, str]]
     volumes: Callable[[], frozenset[str]]
     containers: Containers
     links: Callable[[bool], Links]  # True for a look from nothing
@@ -39,6 +40,15 @@ class Readers:
     guarded: Callable[[], tuple[str, ...]]
     names: Callable[[bool], SeenNames]  # True for a look from nothing
     listeners: Callable[[bool], tuple[Listener, ...]]  # True to say who they are, which takes its time
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """A container as it was read, what its links showed, and what follows from both."""
+
+    seen: SeenContainer
+    shown: tuple[object, ...]
+    result: SeenContainer
 
 
 @dataclass(slots=True)
@@ -53,8 +63,7 @@ class Observer:
     _guarded: tuple[str, ...] = ()
     _names: SeenNames = field(default_factory=SeenNames)
     _listeners: tuple[Listener, ...] = ()
-    _judged: dict[str, tuple[object, object, str]] = field(default_factory=dict)
-    _joined: dict[str, tuple[SeenContainer, SeenContainer]] = field(default_factory=dict)
+    _joined: dict[str, _Joined] = field(default_factory=dict)
 
     def look(self, names: frozenset[str]) -> Observed:
         """The host as it is now; see `core.names` for what may be named."""
@@ -85,6 +94,7 @@ class Observer:
             listeners=self._listeners,
             collected_at=self._usage[0],
             disk_used=self._usage[1],
+            mirrors=self.readers.mirrors(),
         )
 
     def _look_at_networks(self, names: frozenset[str], everything: bool) -> None:
@@ -100,25 +110,19 @@ class Observer:
 
     def _join(self, found: Mapping[str, SeenContainer]) -> dict[str, SeenContainer]:
         """Containers with their links; an unchanged one stays the same object, so that comparing it costs nothing."""
-        self._joined = {id: self._with_link(id, seen) for id, seen in found.items()}
-        self._judged = {id: judged for id, judged in self._judged.items() if id in found}
-        return {id: joined for id, (_, joined) in self._joined.items()}
+        self._joined = {id: self._with_links(id, seen) for id, seen in found.items()}
+        return {id: joined.result for id, joined in self._joined.items()}
 
-    def _with_link(self, id: str, seen: SeenContainer) -> tuple[SeenContainer, SeenContainer]:
-        fault = self._fault(id, seen)
+    def _with_links(self, id: str, seen: SeenContainer) -> _Joined:
+        links = self._links
+        shown = links.insides.get(id), links.ends.get(id, {}), links.granted.get(id, {})
         before = self._joined.get(id)
-        if before and before[0] is seen and before[1].disconnected == fault:
+        if before and before.seen is seen and before.shown == shown:
             return before
-        return seen, seen if seen.disconnected == fault else replace(seen, disconnected=fault)
-
-    def _fault(self, id: str, seen: SeenContainer) -> str:
-        """What is wrong with its links. Who is in somebody else's namespace has none of its own."""
-        if seen.host_network or seen.shares:
-            return ""
-        inside, ends = self._links.insides.get(id), self._links.ends.get(id, {})
-        known = self._judged.get(id)
-        if known and known[0] is seen.endpoints and known[1] == (inside, ends):
-            return known[2]
-        fault = disconnected(seen.endpoints, inside, ends)
-        self._judged[id] = seen.endpoints, (inside, ends), fault
-        return fault
+        endpoints = with_addresses(seen.endpoints, shown[2])
+        elsewhere = seen.host_network or seen.shares  # who is in somebody else's namespace has no links of its own
+        fault = "" if elsewhere else disconnected(endpoints, shown[0], shown[1])
+        last = before.result if before and before.seen is seen else seen
+        if (last.endpoints, last.disconnected) != (endpoints, fault):
+            last = replace(seen, endpoints=endpoints, disconnected=fault)
+        return _Joined(seen, shown, last)

@@ -256,6 +256,7 @@ def seen_container(record: Record, state: State) -> SeenContainer:
         nameservers=record.nameservers,
         dns=record.dns,
         egress=record.egress,
+        net_admin=record.net_admin,
         stop_signal=record.stop_signal,
         stop_grace_period=record.stop_grace_period,
         state=state,

@@ -16,6 +16,7 @@ from reconciler.core.networking import SeenNetwork
 from reconciler.core.wiring import Bridge, HostEnd, Inside, Made, alone, drift
 from reconciler.host import inet, rtnetlink, runs
 from reconciler.host.aliases import Marked, parse_container, parse_network
+from reconciler.host.cni import Grants
 from reconciler.host.doorbells import HERE, Writes, open_doorbell, rung
 from reconciler.host.forwarding import read as setting
 from reconciler.host.inet import Address, Route
@@ -30,10 +31,13 @@ _SILENT = ("ipv4.conf.{}.route_localnet", "ipv6.conf.{}.accept_ra", "ipv6.conf.{
 Ends = Mapping[str, Mapping[str, HostEnd]]
 """The host's ends of containers' links, by the container's id and the bridge that each belongs on."""
 
+Granted = Mapping[str, Mapping[str, tuple[str, str]]]
+"""IPv4 and IPv6 addresses that CNI plugins gave, by the container's id and its interface."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:
-    """What a look saw. `insides` has the namespaces of containers by id.
+    """What a look saw. `insides` has the namespaces of containers by id, `granted` the addresses by CNI plugins.
 
     `routes` are subnets that the host reaches by links that are not ours.
     """
@@ -41,6 +45,7 @@ class Links:
     networks: Mapping[str, SeenNetwork] = field(default_factory=dict)
     ends: Ends = field(default_factory=dict)
     insides: Mapping[str, Inside] = field(default_factory=dict)
+    granted: Granted = field(default_factory=dict)
     routes: tuple[str, ...] = ()
 
 
@@ -63,6 +68,7 @@ class LinkReader:
         self._bell = open_doorbell()
         self._writes = Writes()
         self._inside = InsideReader(settings.run / runs.NAMESPACES)
+        self._grants = Grants(settings)
         self._rang: set[int] | None = None
 
     def doorbells(self) -> Mapping[int, Callable[[], str]]:
@@ -77,7 +83,8 @@ class LinkReader:
             dump = self._dump()
             seen = read(self._instance, dump)
             self._listen(dump, seen, full)
-            return replace(seen, insides=self._inside.look(self._netlink, None if full else rang))
+            insides = self._inside.look(self._netlink, None if full else rang)
+            return replace(seen, insides=insides, granted=self._grants.look())
 
     def close(self) -> None:
         """Give the descriptors back."""

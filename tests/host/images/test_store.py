@@ -15,7 +15,7 @@ from reconciler.core.progress import Progress
 from reconciler.errors import HostError
 from reconciler.host.images.store import ImageStore
 from reconciler.settings import Settings
-from tests.host.images.builder import Member, build_layout, digest, folder, packed, put, tar
+from tests.host.images.builder import Member, build_layout, digest, folder, packed, plain, put, tar
 from tests.host.images.frame import describe
 from tests.host.images.scripted import Asked, Reply, Server, one_file
 
@@ -250,3 +250,32 @@ def test_a_big_layout_document_is_refused(store: ImageStore, tmp_path: Path) -> 
 def test_what_is_put_twice_is_one(tmp_path: Path) -> None:
     assert put(tmp_path, b"x") == put(tmp_path, b"x")
     assert folder("a").kind == b"5"
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", None])
+@pytest.mark.parametrize("restarted", [True, False])
+def test_a_layer_whose_record_a_disk_damaged_is_fetched_again(
+    text: bytes | None, restarted: bool, settings: Settings, server: Server
+) -> None:
+    """And what runs from it keeps it: it only moves away."""
+    layer = one_file("a")
+    server.image([layer, one_file("b")])
+    reference = f"{server.host}/app:1"
+    ImageStore(settings).recover()
+    ImageStore(settings).pull(reference, lambda _: None)
+    (record,) = (settings.images / "layers").glob(f"{digest(plain(layer))[7:]}*/record")
+    record.unlink() if text is None else record.write_bytes(text)
+    store = ImageStore(settings)
+    if restarted:
+        store.recover()
+    assert store.seen() == {}
+    store.pull(reference, lambda _: None)
+    assert reference in store.seen()
+    assert len(server.paths(digest(layer))) == 2
+    if restarted:  # nothing runs here, so nobody needs it
+        assert list((settings.images / "damaged").iterdir()) == []
+        return
+    (aside,) = (settings.images / "damaged").iterdir()
+    assert sorted(path.name for path in aside.iterdir()) == sorted(
+        {"diff", "list"} | ({"record"} if text is not None else set())
+    )

@@ -74,6 +74,7 @@ class World:
         self.closing = closing
         self.outside = run / "outside"
         closing.callback(self.reader.close)
+        closing.callback(self.firewall.close)
 
     # --- the host ---
 

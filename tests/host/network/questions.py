@@ -67,7 +67,7 @@ def _said(message: bytes, kind: int, place: int, size: int) -> str:
 
 
 def _name(message: bytes, place: int) -> tuple[str, int]:
-    labels = []
+    labels: list[str] = []
     while size := message[place]:
         if size >= 0xC0:
             rest = struct.unpack_from("!H", message, place)[0] & 0x3FFF

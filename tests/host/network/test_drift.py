@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.addresses import bridge_name
-from reconciler.host.interfaces import veth_name
+from reconciler.core.wiring import veth_name
 from tests.host.network.conftest import World, ip, within
 
 pytestmark = pytest.mark.root

@@ -89,6 +89,7 @@ def test_every_change_of_our_table_is_noticed(world: World, change: str) -> None
 
 def test_the_same_table_put_back_by_somebody_is_as_good(world: World) -> None:
     world.firewall.apply(TEXT)
+    assert world.firewall.look() == digest(TEXT)
     nft("flush", "ruleset")
     assert world.firewall.look() == ""
     nft("-f", "-", input=TEXT)
@@ -97,6 +98,7 @@ def test_the_same_table_put_back_by_somebody_is_as_good(world: World) -> None:
 
 def test_what_others_do_in_their_tables_is_no_matter(world: World) -> None:
     world.firewall.apply(TEXT)
+    assert world.firewall.look() == digest(TEXT)
     before = now()
     nft("add", "table", "ip", "other")
     assert now() == before + 1
@@ -105,6 +107,7 @@ def test_what_others_do_in_their_tables_is_no_matter(world: World) -> None:
 
 def test_a_look_at_an_unchanged_generation_asks_for_nothing_else(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.firewall.apply(TEXT)
+    assert world.firewall.look() == digest(TEXT)
     nft("add", "table", "ip", "other")
     assert world.firewall.look() == digest(TEXT)
     monkeypatch.delattr(firewall, "run")
@@ -114,6 +117,7 @@ def test_a_look_at_an_unchanged_generation_asks_for_nothing_else(world: World, m
 
 def test_the_next_daemon_finds_the_table_as_it_was_left(world: World) -> None:
     world.firewall.apply(TEXT)
+    assert world.firewall.look() == digest(TEXT)
     before = now()
     later = Nftables(world.settings)
     assert later.look() == digest(TEXT)
@@ -122,6 +126,7 @@ def test_the_next_daemon_finds_the_table_as_it_was_left(world: World) -> None:
 
 def test_a_record_of_before_the_reboot_is_not_believed(world: World) -> None:
     world.firewall.apply(TEXT)
+    assert world.firewall.look() == digest(TEXT)
     nft("flush", "ruleset")
     assert Nftables(world.settings).look() == ""
 
@@ -146,6 +151,7 @@ def test_looks_beside_an_apply_see_one_text_or_none(world: World) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", "7", '{"text": 1}', "\0"])
 def test_a_damaged_record_means_looking_anew(world: World, content: str) -> None:
     world.firewall.apply(TEXT)
+    assert world.firewall.look() == digest(TEXT)
     (world.settings.run / "firewall.json").write_text(content)
     later = Nftables(world.settings)
     assert later.look() == ""
@@ -174,11 +180,25 @@ def test_a_refused_text_changes_nothing_and_is_a_sentence(world: World) -> None:
     assert nft("list", "ruleset") == before
 
 
-def test_a_record_that_cannot_be_written_is_a_sentence_and_changes_nothing(world: World) -> None:
+def test_a_record_that_cannot_be_written_is_a_sentence(world: World) -> None:
     (world.settings.run / "firewall.part").mkdir()
+    world.firewall.apply(TEXT)
     with pytest.raises(HostError, match=r"^cannot remember the ruleset in .*firewall.json: Is a directory"):
-        world.firewall.apply(TEXT)
-    assert nft("list", "tables") == ""
+        world.firewall.look()
+    (world.settings.run / "firewall.part").rmdir()
+    assert world.firewall.look() == digest(TEXT)
+    (world.settings.run / "firewall.part").mkdir()
+    before = nft("list", "ruleset")
+    with pytest.raises(HostError, match=r"^cannot remember the ruleset"):
+        world.firewall.apply(OTHER)
+    assert nft("list", "ruleset") == before, "an old record of other tables is worse than none"
+
+
+def test_a_table_that_no_look_has_seen_since_is_replaced_by_the_next_daemon(world: World) -> None:
+    world.firewall.apply(TEXT)
+    assert Nftables(world.settings).look() == ""
+    nft("add", "table", "ip", "other")
+    assert world.firewall.look() == "", "nobody can say any more whose table it is"
 
 
 def test_removing_takes_the_table_only_and_may_be_repeated(world: World) -> None:

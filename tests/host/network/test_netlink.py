@@ -18,6 +18,7 @@ from reconciler.host.netlink import (
     attributes,
     decode,
     encode,
+    first,
     number,
     string,
     text,
@@ -52,6 +53,8 @@ def test_attributes_come_back_as_they_were(given_: dict[int, bytes]) -> None:
     assert attributes(b"head" + data, 4) == given_
     assert attributes(data, wanted={3, 5}) == {kind: value for kind, value in given_.items() if kind in {3, 5}}
     assert list(values(data)) == list(given_.values())
+    assert all(first(data, kind) == value for kind, value in given_.items())
+    assert first(data, 1 << 13 | 77) == given_.get(1 << 13 | 77, b"")
 
 
 @given(st.lists(st.tuples(st.integers(1, 0xFFFF), st.integers(0, 0xFFFF), BODIES), max_size=5))
@@ -65,6 +68,7 @@ def test_messages_come_back_in_order(parts: list[tuple[int, int, bytes]]) -> Non
 def test_any_bytes_are_read_to_an_end(data: bytes) -> None:
     list(decode(data))
     list(values(data))
+    first(data, 4)
     attributes(data)
 
 

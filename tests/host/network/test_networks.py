@@ -14,10 +14,10 @@ import pytest
 
 from reconciler.core.addresses import bridge_name
 from reconciler.core.networking import Network
+from reconciler.core.wiring import veth_name
 from reconciler.errors import HostError
 from reconciler.host import runs
 from reconciler.host.doorbells import open_doorbell
-from reconciler.host.interfaces import veth_name
 from reconciler.host.namespaces import is_pinned
 from tests.host.network.conftest import World, ip, within
 

@@ -1,0 +1,1 @@
+"""The crossing: two apps with every kind of neighbour, and an outside host that sees them; specs and stations."""
