@@ -7,7 +7,7 @@ from dataclasses import replace
 from reconciler.core.model import Created
 from reconciler.core.networking import SeenNetwork
 from reconciler.core.steps import CreateContainer, StartContainer, Step
-from tests.core.test_plan import BRIDGE, WEB_CONTAINER, host, made, printed, seen
+from tests.core.hosts import BRIDGE, WEB_CONTAINER, host, made, printed, seen
 from tests.core.worlds import attached, container, desired
 
 BOTH = container(service="web", networks=attached("shop_default", "shop_other"))
