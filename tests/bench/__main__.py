@@ -15,9 +15,10 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import measures, ours, peers, report, store, workload
+from tests.bench import images, measures, ours, peers, pullers, report, store, workload
 from tests.bench.contender import Contender
 from tests.bench.measures import Crowd, Sample
+from tests.bench.pull import Cold
 
 CONTENDERS: tuple[tuple[type[Contender], tuple[str, ...]], ...] = (
     (ours.ReconcilerRunc, ("conmon", "runc")),
@@ -29,7 +30,7 @@ CONTENDERS: tuple[tuple[type[Contender], tuple[str, ...]], ...] = (
     (peers.Docker, ("dockerd", "docker")),
     (peers.Podman, ("podman",)),
 )
-VERSIONS = ("runc", "crun", "conmon", "dockerd", "podman")
+VERSIONS = ("runc", "crun", "conmon", "dockerd", "podman", "containerd")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -40,13 +41,18 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=10, help="repetitions of T1 and T6; crowds have fewer")
     parser.add_argument("--sizes", default="10,50,100", help="of the crowds")
     parser.add_argument("--idle", type=float, default=60.0, help="seconds of idling that are measured, at the largest")
-    parser.add_argument("--quick", action="store_true", help="3 rounds, 10 and 30 containers, 5 s idle")
+    parser.add_argument("--pulls", type=int, default=5, help="repetitions of T5")
+    parser.add_argument("--images", default="tiny,mid,mid-zstd,many", help="that are pulled")
+    parser.add_argument("--release", type=Path, help="a folder with docker, podman and ctr of another release")
+    parser.add_argument("--quick", action="store_true", help="3 rounds, 10 and 30 containers, 5 s idle, 2 images")
     parser.add_argument("--compose", default="", help="a Compose v2 program, where docker does not know the plugin")
     parser.add_argument("--directory", type=Path, default=Path("/var/tmp"), help="where the loop file lies")
     parser.add_argument("--output", type=Path, default=Path("bench.json"), help="the samples and medians")
+    parser.add_argument("--json", action="store_true", help="print them, and no tables")
     options = parser.parse_args(arguments)
     if options.quick:
         options.rounds, options.sizes, options.idle = 3, "10,30", 5.0
+        options.pulls, options.images = 3, "tiny,mid"
     return options
 
 
@@ -75,19 +81,33 @@ def scenes(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[Sequenc
         )
     if not wanted or "T6" in wanted:
         yield "T6", lambda contenders: measures.repair(contenders, options.rounds)
-    if not wanted or wanted - {"T1", "T6"}:
+    if not wanted or wanted - {"T1", "T5", "T6"}:
         for size in sizes:
             rounds = max(2, options.rounds * 5 // size)
             crowd = Crowd(size, rounds, options.idle if size == max(sizes) else 0.0)
             yield f"{size} at once", crowd.run
 
 
-def versions() -> dict[str, str]:
+def cold(options: argparse.Namespace) -> Cold:
+    """The pulls that are to be measured."""
+    wanted = tuple(options.contenders.split(","))
+    here = [kind for kind in (*pullers.OWN, *pullers.PEERS) if all(map(shutil.which, kind.programs))]
+    chosen = [(kind, None) for kind in here if kind.name.startswith(wanted)]
+    there = [(kind, options.release) for kind in pullers.PEERS if options.release and kind.name.startswith(wanted)]
+    return Cold([*chosen, *there], [name for name in images.NAMES if name in options.images.split(",")], options.pulls)
+
+
+def versions(release: Path | None = None) -> dict[str, str]:
     """The first line of what each program says of itself."""
     said = {}
     for program in filter(shutil.which, VERSIONS):
         text = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
         said[program] = text.partition("\n")[0]
+    if release:
+        for program in ("dockerd", "podman", "containerd"):
+            argv = ["chroot", str(release), program, "--version"]
+            text = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+            said[f"{program} in {release.name}"] = text.partition("\n")[0]
     return said
 
 
@@ -95,8 +115,16 @@ def run(options: argparse.Namespace) -> tuple[list[Sample], str]:
     """Start every contender, measure, end them."""
     samples: list[Sample] = []
     peers.Docker.compose = [options.compose] if options.compose else peers.find_compose()
+    wanted = set(filter(None, options.only.split(",")))
     with ExitStack() as stack:
         folder, disk = stack.enter_context(store.fresh(options.directory))
+        if not wanted or "T5" in wanted:
+            print("T5", end=" ", file=sys.stderr, flush=True)
+            (folder / "pulls").mkdir()
+            samples += cold(options).run(folder / "pulls")
+            print(file=sys.stderr)
+        if wanted == {"T5"}:
+            return samples, disk
         made = workload.make(folder / "workload")
         contenders = [kind(folder, made) for kind in chosen(options.contenders)]
         for contender in contenders:
@@ -122,23 +150,33 @@ def main() -> int:
     samples, disk = run(options)
     found = report.medians(samples)
     judged = report.verdicts(found)
-    print(report.table(found))
-    if judged:
-        print("", report.target_table(judged), sep="\n")
-    print(f"\n{time.monotonic() - begin:.0f} s, on {disk};", "; ".join(versions().values()))
-    print("many containers of docker by", " ".join(peers.Docker.compose) or "docker run, 4 at once")
-    document = {
-        "versions": versions(),
+    text = json.dumps(document(samples, disk, versions(options.release)), indent=1)
+    options.output.write_text(text + "\n")
+    if options.json:
+        print(text)
+    else:
+        print(report.table(found), report.target_table(judged) if judged else "", sep="\n\n")
+        print(f"\n{time.monotonic() - begin:.0f} s, on {disk};", "; ".join(versions(options.release).values()))
+        print("many containers of docker by", " ".join(peers.Docker.compose) or "docker run, 4 at once")
+    return 1 if any(verdict.word == "missed" for verdict in judged) else 0
+
+
+def document(samples: list[Sample], disk: str, said: dict[str, str]) -> dict[str, object]:
+    """Everything, for programs."""
+    found = report.medians(samples)
+    return {
+        "versions": said,
         "store": disk,
         "medians": [
             dict(zip(("measure", "contender", "metric", "value"), (*key, value), strict=True))
             for key, value in found.items()
         ],
-        "targets": [{**asdict(verdict.target), "ratio": verdict.ratio, "met": verdict.word} for verdict in judged],
+        "targets": [
+            {**asdict(verdict.target), "peer": verdict.peer, "ratio": verdict.ratio, "met": verdict.word}
+            for verdict in report.verdicts(found)
+        ],
         "samples": [asdict(sample) for sample in samples],
     }
-    options.output.write_text(json.dumps(document, indent=1) + "\n")
-    return 1 if any(verdict.word == "missed" for verdict in judged) else 0
 
 
 if __name__ == "__main__":

@@ -1,227 +1,176 @@
-"""`python -m tests.bench.pull`: cold pulls from a registry on loopback, beside docker and podman (T5, T5m). Needs root.
+"""T5: cold pulls from a registry on loopback, and what a second version of an image costs.
 
-The same images for everybody, taken in turns, every store on one fresh file system; CPU seconds are those of the
-contender's processes and their children, the registry's are not counted. A ratio of medians is what counts: absolute
-times change with the hour.
+Everybody pulls the same images from the same registry, taken in turns, each time into an empty store on the same
+fresh file system. The registry and the contenders are in a network namespace of their own, so that the bytes on its
+loopback are those that were fetched.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import random
-import shutil
-import statistics
 import subprocess
 import sys
-import sysconfig
-import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from backports import zstd
-
-from tests.bench import cgroups, store
-from tests.host.images.builder import Member, build_layout, folder, packed, tar
+from tests.bench import cgroups, images, kernel
+from tests.bench.cell import TICKS, process_cpu
+from tests.bench.measures import SETTLE, Sample, machine_busy
+from tests.bench.pullers import Floor, Group, Puller, PullError, Reconciler
 from tests.host.images.registries import push, running_registry
 
-MIB = 1 << 20
-Pull = Callable[[str, Path], tuple[float, float]]
+LOOK = 0.02  # seconds between looks at the memory
 
 
-# --- images --------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Cold:
+    """What is to be measured: who (with the other root they run in, if any), which images, how often."""
+
+    pullers: Sequence[tuple[type[Puller], Path | None]]
+    images: Sequence[str]
+    rounds: int
+
+    def run(self, top: Path) -> list[Sample]:
+        """All samples. Done in a thread, since it leaves the network of the host."""
+        with ThreadPoolExecutor(1, initializer=leave_network) as thread:
+            return thread.submit(lambda: list(self._run(top))).result()
+
+    def _run(self, top: Path) -> Iterator[Sample]:
+        images.build(top / "layout")
+        with ExitStack() as stack:
+            groups = cgroups.make(f"bench-{os.getpid()}-pull")
+            for group in groups:
+                stack.callback(cgroups.remove, group)
+            host = stack.enter_context(running_registry(top / "registry"))
+            for image in (*self.images, "next"):
+                push(top / "layout", image, f"{host}/{image}:1")
+            roots = {root for _, root in self.pullers if root}
+            for root in roots:
+                share(top, root)
+            pullers = [named(kind, root)(Group(groups, root)) for kind, root in self.pullers]
+            for image in self.images:
+                yield from self._turns(list(pullers), f"{host}/{image}:1", top)
+
+    def _turns(self, pullers: list[Puller], reference: str, top: Path) -> Iterator[Sample]:
+        for number in range(self.rounds):
+            shift = number % max(1, len(pullers))
+            for puller in [*pullers[shift:], *pullers[:shift]]:
+                print(".", end="", file=sys.stderr, flush=True)
+                try:
+                    yield from once(puller, reference, top / f"{puller.name}-store")
+                except PullError as error:
+                    print(f"\nwithout {puller.name} for {reference}: {error}", file=sys.stderr)
+                    pullers.remove(puller)
 
 
-def build(layout: Path) -> None:
-    """tiny: 1 layer of 1.3 MB. mid: 6 layers, 300 MB in 13,000 files; midz: in zstd. many: 50,000 files."""
-    chance = random.Random(5)
-    text = b"".join(path.read_bytes() for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")))
-    mid = [layer(chance, text, number, 2200, 45_000) for number in range(6)]
-    build_layout(layout, "tiny", [[Member("app", chance.randbytes(1_300_000), mode=0o755)]])
-    build_layout(layout, "mid", [packed(content) for content in mid])
-    build_layout(layout, "midz", [zstd.compress(content, 3) for content in mid])
-    build_layout(layout, "many", [packed(layer(chance, text, number, 25_000, 3000)) for number in range(2)])
+def named(kind: type[Puller], root: Path | None) -> type[Puller]:
+    """`kind`, told apart by its name when it runs in another root."""
+    return type(kind.__name__, (kind,), {"name": f"{kind.name}-{root.name}"}) if root else kind
 
 
-def layer(chance: random.Random, text: bytes, number: int, files: int, largest: int) -> bytes:
-    """Program text with some noise in it, in folders of a hundred files, packing to about a third."""
-    members = []
-    for file in range(files):
-        if file % 100 == 0:
-            members.append(folder(f"{number}/{file // 100}"))
-        size = chance.randrange(largest // 10, largest)
-        at = chance.randrange(len(text) - size)
-        content = text[at : at + size * 4 // 5] + chance.randbytes(size // 5)
-        members.append(Member(f"{number}/{file // 100}/{file}", content, mode=0o755 if file % 9 == 0 else 0o644))
-    return tar(*members)
-
-
-# --- contenders ----------------------------------------------------------------------------------------------------
-
-OURS = """
-import json, sys, time
-from pathlib import Path
-from reconciler.host.images.store import ImageStore
-from reconciler.settings import Settings
-store = ImageStore(Settings(state=Path(sys.argv[1])))
-store.recover()
-try:
-    store.pull(sys.argv[2] + "-none", lambda _: None)  # a daemon has long loaded what it asks with
-except Exception:
-    pass
-before = time.process_time(), time.monotonic()
-store.pull(sys.argv[2], lambda _: None)
-print(json.dumps([before[0], time.monotonic() - before[1]]))
-"""
-
-
-class PullError(Exception):
-    """A contender could not; what it said."""
-
-
-class Counted:
-    """A control group whose CPU seconds are told."""
-
-    def __init__(self, groups: list[Path]) -> None:
-        self._groups = groups
-        self._counter = cgroups.counting(groups)
-
-    def seconds(self) -> float:
-        return cgroups.cpu_seconds(self._counter)
-
-    def run(self, argv: list[str]) -> tuple[str, float, float]:
-        """What it prints, and its wall and CPU seconds."""
-        cpu, wall = self.seconds(), time.monotonic()
-        done = subprocess.run(self.inside(argv), capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise PullError(done.stderr.strip())
-        return done.stdout, time.monotonic() - wall, self.seconds() - cpu
-
-    def inside(self, argv: list[str]) -> list[str]:
-        """`argv`, to be run in the group."""
-        enter = "".join(f"echo $$ > {group}/cgroup.procs; " for group in self._groups)
-        return ["sh", "-euc", f'{enter} exec "$@"', "sh", *argv]
-
-
-def reconciler(counted: Counted) -> Pull:
-    """As the daemon does it: from a process that has long been started."""
-
-    def pull(reference: str, top: Path) -> tuple[float, float]:
-        said, _, cpu = counted.run([sys.executable, "-c", OURS, str(top), reference])
-        started, wall = json.loads(said)
-        return wall, cpu - started
-
-    return pull
-
-
-def podman(counted: Counted) -> Pull:
-    """Starts anew for every pull, as it always does."""
-
-    def pull(reference: str, top: Path) -> tuple[float, float]:
-        with tempfile.TemporaryDirectory(dir="/run") as run:  # podman takes no long name there
-            argv = ["podman", "--root", f"{top}/root", "--runroot", run, "pull", "-q", "--tls-verify=false", reference]
-            return counted.run(argv)[1:]
-
-    return pull
-
-
-def docker(counted: Counted) -> Pull:
-    """A daemon per pull, whose start is not counted."""
-
-    def pull(reference: str, top: Path) -> tuple[float, float]:
-        with dockerd(counted, top) as address:
-            return counted.run(["docker", "-H", address, "pull", "-q", reference])[1:]
-
-    return pull
-
-
-@contextmanager
-def dockerd(counted: Counted, top: Path) -> Iterator[str]:
-    """A Docker daemon with its data in `top`; its address."""
-    address = f"unix://{top}/d.sock"
-    places = ["--data-root", f"{top}/data", "--exec-root", f"{top}/exec", "-p", f"{top}/pid", "-H", address]
-    quiet = ["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"]
-    with (top / "log").open("wb") as log:
-        daemon = subprocess.Popen(counted.inside(["dockerd", *places, *quiet]), stdout=log, stderr=log)
+def once(puller: Puller, reference: str, folder: Path) -> Iterator[Sample]:
+    """One cold pull; of `mid` also the next version after it."""
+    image = reference.rpartition("/")[2].removesuffix(":1")
+    folder.mkdir()
+    os.sync()
     try:
-        while subprocess.run(["docker", "-H", address, "version"], capture_output=True, check=False).returncode:
-            assert daemon.poll() is None, (top / "log").read_text()
-            time.sleep(0.1)
-        yield address
+        with puller.ready(folder):
+            yield from timed(puller, reference, image)
+            if image == "mid" and not isinstance(puller, Floor):
+                yield from timed(puller, reference.replace("/mid:", "/next:"), "next")
     finally:
-        daemon.terminate()
-        daemon.wait(30)
+        subprocess.run(["rm", "-rf", "--one-file-system", folder], check=False)
 
 
-CONTENDERS: dict[str, tuple[Callable[[Counted], Pull], str]] = {
-    "reconciler": (reconciler, sys.executable),
-    "podman": (podman, "podman"),
-    "docker": (docker, "dockerd"),
-}
+def timed(puller: Puller, reference: str, image: str) -> Iterator[Sample]:
+    """The figures of one pull."""
+    watch = Watch(puller.group)
+    with watch.running():
+        grown = puller.pull(reference)
+    figures = {"wall": watch.wall, "cpu": watch.cpu, "bytes": watch.fetched, "peak": watch.peak}
+    if isinstance(puller, Reconciler):
+        figures["growth"] = grown
+    for metric, value in figures.items():
+        yield Sample(f"T5 {image}", puller.name, metric, value, watch.foreign)
 
 
-# --- turns ---------------------------------------------------------------------------------------------------------
+@dataclass(slots=True)
+class Watch:
+    """Wall and CPU seconds of a group, bytes that crossed loopback, the most memory that it had at once."""
+
+    group: Group
+    wall: float = 0.0
+    cpu: float = 0.0
+    foreign: float = 0.0
+    fetched: int = 0
+    peak: int = 0
+    _over: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Wall time and memory of what happens inside; CPU until it has settled."""
+        looking = threading.Thread(target=self._look)
+        looking.start()
+        own, cpu, busy, kernel_busy = time.process_time(), self.group.seconds(), machine_busy(), engine_room()
+        fetched, begin = received(), time.perf_counter()
+        try:
+            yield
+        finally:
+            self.wall = time.perf_counter() - begin
+            self._over.set()
+            looking.join()
+        time.sleep(SETTLE)
+        self.fetched, self.cpu = received() - fetched, self.group.seconds() - cpu
+        others = machine_busy() - busy - self.cpu - (time.process_time() - own) - (engine_room() - kernel_busy)
+        self.foreign = max(0.0, others / (self.wall + SETTLE) / (os.cpu_count() or 1))
+
+    def _look(self) -> None:
+        while not self._over.wait(LOOK):
+            self.peak = max(self.peak, self.group.memory())
 
 
-def measure(
-    names: list[str], images: list[str], rounds: int, top: Path
-) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """Image -> contender -> wall and CPU seconds of each round."""
-    build(top / "layout")
-    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    with ExitStack() as stack:
-        groups = cgroups.make(f"bench-pull-{os.getpid()}")
-        for group in groups:
-            stack.callback(cgroups.remove, group)
-        host = stack.enter_context(running_registry(top / "registry"))
-        pulls = {name: CONTENDERS[name][0](Counted(groups)) for name in names}
-        for image in images:
-            push(top / "layout", image, f"{host}/{image}:1")
-            for number in range(rounds):
-                for name, pull in pulls.items():
-                    place = top / f"{image}-{name}-{number}"
-                    place.mkdir()
-                    os.sync()
-                    try:
-                        found.setdefault(image, {}).setdefault(name, []).append(pull(f"{host}/{image}:1", place))
-                    except PullError as error:
-                        print(f"without {name} for {image}: {error}", file=sys.stderr)
-                    subprocess.run(["rm", "-rf", "--one-file-system", place], check=False)
+def engine_room() -> float:
+    """CPU seconds of the kernel's own threads, which write to the disk for everybody, and of the registry."""
+    found = 0.0
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, IndexError, ValueError):
+            if entry.name.isdigit():
+                name, _, fields = (entry / "stat").read_text().rpartition(")")
+                if fields.split()[1] == "2":
+                    found += sum(map(int, fields.split()[11:13])) / TICKS
+                elif "(docker-registry" in name:
+                    found += process_cpu(int(entry.name))
     return found
 
 
-def table(found: dict[str, dict[str, list[tuple[float, float]]]]) -> str:
-    """Medians, and how many times ours the others take."""
-    lines = ["image      contender       wall s    CPU s    times ours"]
-    for image, by_name in found.items():
-        medians = {
-            name: [statistics.median(column) for column in zip(*runs, strict=True)]
-            for name, runs in by_name.items()
-            if runs
-        }
-        ours = medians.get("reconciler", [1.0, 1.0])
-        lines += [
-            f"{image:10} {name:12} {wall:9.2f} {cpu:8.2f}    {wall / ours[0]:.2f} {cpu / ours[1]:.2f}"
-            for name, (wall, cpu) in medians.items()
-        ]
-    return "\n".join(lines)
+def received() -> int:
+    """Bytes that came in on loopback, in the network namespace of this thread."""
+    lines = Path("/proc/thread-self/net/dev").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.strip().startswith("lo:"))
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.pull", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--images", default="tiny,mid,midz,many")
-    parser.add_argument("--directory", type=Path, default=Path("/var/tmp"), help="where the loop file lies")
-    options = parser.parse_args()
-    names = [name for name, (_, program) in CONTENDERS.items() if shutil.which(program)]
-    with store.fresh(options.directory) as (top, what):
-        print(f"stores on {what}, {options.rounds} rounds in turns")
-        print(table(measure(names, options.images.split(","), options.rounds, top)))
+def leave_network() -> None:
+    """A network namespace with nothing but loopback."""
+    kernel.unshare(kernel.NEWNET)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
-if __name__ == "__main__":
-    main()
+def share(top: Path, root: Path) -> None:
+    """Make `top` seen in the unpacked release `root`, with what programs need; gone with our mount namespace."""
+    for name in ("bin", "sbin", "lib", "lib64"):
+        with suppress(FileExistsError):
+            (root / name).symlink_to(f"usr/{name}")
+    kernel.mount(str(root), str(root), flags=kernel.BIND | kernel.REC)
+    for name in ("tmp", "var/tmp"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        kernel.mount("tmpfs", str(root / name), "tmpfs")
+    for source in (top, Path("/proc"), Path("/sys"), Path("/dev"), Path("/run")):
+        target = root / source.relative_to("/")
+        target.mkdir(parents=True, exist_ok=True)
+        kernel.mount(str(source), str(target), flags=kernel.BIND | kernel.REC)
+    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")

@@ -12,23 +12,28 @@ from tests.bench.measures import Sample
 CALM = 0.2  # a repetition in which others used more of the machine tells little about wall time
 ENOUGH = 3  # calm repetitions, so that the others can be left out
 Key = tuple[str, str, str]  # measure, contender, metric
-METRICS = ("wall", "cpu", "bytes")
+METRICS = ("wall", "cpu", "bytes", "peak", "growth")
+COMPARED = METRICS[:3]
+SECONDS = ("wall", "cpu")
 TITLES = {
     "T1": "declared to answering",
     "T2": "so many declared at once, until all answer",
     "T3": "PSS of everything but the workload",
     "T3c": "idle, CPU in a second",
     "T4": "one more look, with nothing to do",
+    "T5": "cold pull and unpack (bytes: fetched; peak: memory at once; growth: of our daemon's peak memory)",
     "T6": "kill -9 to answering again",
     "T7": "no longer declared, until all is gone",
     "T8": "CPU of the engine's own process for each container",
 }
-PEERS = ("docker", "podman", "floor-runc", "floor-crun", "floor-fast")
+FLOORS = ("floor-runc", "floor-crun", "floor-fast", "floor-pull")
+PULLERS = ("docker", "podman", "ctr")  # and the same of another release, as docker-sid
+FASTEST = "the fastest peer"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A limit for `ours`: as a share of the peer's median, or, without a peer, in seconds."""
+    """A limit for `ours`: as a share of the peer's median, or, without a peer, in seconds or bytes."""
 
     name: str
     measure: str
@@ -39,7 +44,7 @@ class Target:
     moonshot: float
 
 
-CRUN, RUNC, DOCKER = "reconciler-crun", "reconciler-runc", "docker"
+CRUN, RUNC, DOCKER, STORE, FLOOR = "reconciler-crun", "reconciler-runc", "docker", "reconciler", "floor-pull"
 TARGETS = (
     Target("T1", "T1", "wall", CRUN, DOCKER, 1 / 4, 1 / 9),
     Target("T1", "T1", "cpu", CRUN, DOCKER, 1 / 5, 1 / 9),
@@ -52,6 +57,14 @@ TARGETS = (
     Target("T3c", "T3c 100", "cpu", CRUN, DOCKER, 1 / 20, 1 / 100),
     Target("T4", "T4 100", "cpu", CRUN, DOCKER, 1 / 10, 1 / 40),
     Target("T4", "T4 100", "wall", CRUN, DOCKER, 1 / 10, 1 / 40),
+    Target("T5", "T5 mid", "wall", STORE, FASTEST, 1 / 2, 1 / 3.5),
+    Target("T5", "T5 mid", "cpu", STORE, FASTEST, 1 / 2, 1 / 3),
+    Target("T5", "T5 mid", "cpu", STORE, FLOOR, 1.3, 1.15),
+    Target("T5g", "T5 mid", "growth", STORE, None, 16e6, 4e6),
+    Target("T5m", "T5 many", "wall", STORE, FASTEST, 1 / 1.5, 1 / 2.5),
+    Target("T5m", "T5 many", "cpu", STORE, FASTEST, 1 / 2, 1 / 3.5),
+    Target("T5m", "T5 many", "cpu", STORE, FLOOR, 1.3, 1.15),
+    Target("T5z", "T5 mid-zstd", "cpu", STORE, FLOOR, 1.3, 1.15),
     Target("T6", "T6 10", "wall", CRUN, DOCKER, 1 / 5, 1 / 12),
     Target("T6r", "T6 10", "wall", RUNC, DOCKER, 1 / 2.5, 1 / 4),
     Target("T7", "T7 100", "wall", CRUN, DOCKER, 1 / 6, 1 / 12),
@@ -62,10 +75,11 @@ TARGETS = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a target was met; `ratio` is ours to the peer's, or ours in seconds where there is no peer."""
+    """How a target was met; `ratio` is ours to that of `peer`, or ours in seconds or bytes where there is none."""
 
     target: Target
     ratio: float
+    peer: str = ""
 
     @property
     def word(self) -> str:
@@ -94,10 +108,24 @@ def verdicts(found: Mapping[Key, float]) -> list[Verdict]:
     judged = []
     for target in TARGETS:
         ours = found.get((target.measure, target.ours, target.metric))
-        theirs = found.get((target.measure, target.peer, target.metric)) if target.peer else 1.0
+        theirs, peer = _peer(found, target)
         if ours is not None and theirs:
-            judged.append(Verdict(target, ours / theirs))
+            judged.append(Verdict(target, ours / theirs, peer))
     return judged
+
+
+def _peer(found: Mapping[Key, float], target: Target) -> tuple[float, str]:
+    """What ours is divided by, and whose it is."""
+    if target.peer is None:
+        return 1.0, "(absolute)"
+    if target.peer != FASTEST:
+        return found.get((target.measure, target.peer, target.metric), 0.0), target.peer
+    theirs = [
+        (value, name)
+        for (measure, name, metric), value in found.items()
+        if (measure, metric) == (target.measure, target.metric) and name.startswith(PULLERS)
+    ]
+    return min(theirs, default=(0.0, FASTEST))
 
 
 def table(found: Mapping[Key, float]) -> str:
@@ -105,13 +133,20 @@ def table(found: Mapping[Key, float]) -> str:
     blocks: dict[str, dict[str, None]] = defaultdict(dict)
     for measure, contender, _ in found:
         blocks[measure][contender] = None
-    ordered = sorted(blocks, key=lambda measure: (measure.split()[0], int((*measure.split(), "1")[1])))
+    ordered = sorted(blocks, key=_order)
     return "\n\n".join(_block(found, measure, list(blocks[measure])) for measure in ordered)
+
+
+def _order(measure: str) -> tuple[str, int]:
+    """By its name, then by its number; images stay in the order of their turns."""
+    kind, _, size = measure.partition(" ")
+    return kind, int(size) if size.isdigit() else 0
 
 
 def _block(found: Mapping[Key, float], measure: str, contenders: list[str]) -> str:
     metrics = [metric for metric in METRICS if any((measure, name, metric) in found for name in contenders)]
-    peers = [peer for peer in PEERS if peer in contenders]
+    peers = [name for name in contenders if name.startswith(PULLERS)]
+    peers += [name for name in FLOORS if name in contenders]
     rows = [["", *metrics, *(f"{peer} is" for peer in peers)]]
     for contender in contenders:
         values = [_figure(found.get((measure, contender, metric)), metric) for metric in metrics]
@@ -123,7 +158,7 @@ def _block(found: Mapping[Key, float], measure: str, contenders: list[str]) -> s
 def _times(found: Mapping[Key, float], measure: str, contender: str, peer: str) -> str:
     """`wall x / cpu x`, or of bytes: the peer's median over this one's."""
     said = []
-    for metric in METRICS:
+    for metric in COMPARED:
         ours, theirs = found.get((measure, contender, metric)), found.get((measure, peer, metric))
         if ours and theirs is not None and contender != peer:
             said.append(f"{theirs / ours:.3g}x")
@@ -133,7 +168,7 @@ def _times(found: Mapping[Key, float], measure: str, contender: str, peer: str) 
 def _figure(value: float | None, metric: str) -> str:
     if value is None:
         return ""
-    if metric == "bytes":
+    if metric not in SECONDS:
         return f"{value / 1e6:.1f} MB"
     return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.2f} ms"
 
@@ -144,13 +179,18 @@ def target_table(judged: Iterable[Verdict]) -> str:
     for verdict in judged:
         target = verdict.target
         limits = [verdict.ratio, target.good, target.moonshot]
-        shown = [_share(limit) if target.peer else f"{limit * 1000:.1f} ms" for limit in limits]
-        peer = target.peer or "(absolute)"
-        rows.append([target.name, target.measure, target.metric, target.ours, peer, *shown, verdict.word])
+        shown = [_share(limit) if target.peer else _limit(limit, target.metric) for limit in limits]
+        rows.append([target.name, target.measure, target.metric, target.ours, verdict.peer, *shown, verdict.word])
     return _aligned(rows)
 
 
+def _limit(value: float, metric: str) -> str:
+    return f"{value * 1000:.1f} ms" if metric in SECONDS else f"{value / 1e6:.1f} MB"
+
+
 def _share(ratio: float) -> str:
+    if ratio > 1:
+        return f"{ratio:.2f}"
     return f"1/{1 / ratio:.1f}" if ratio else "0"
 
 

@@ -48,6 +48,41 @@ def test_nothing_is_judged_when_one_side_is_missing() -> None:
     assert verdicts({("T1", "docker", "wall"): 0.4}) == []
 
 
+def test_the_fastest_peer_is_found_in_each_metric() -> None:
+    walls = {"docker": 4.0, "podman": 2.0, "ctr-sid": 3.0, "floor-pull": 0.5, "reconciler": 1.0}
+    cpus = {"docker": 4.0, "podman": 3.5, "ctr-sid": 3.0, "floor-pull": 0.8, "reconciler": 1.0}
+    found = {("T5 mid", name, "wall"): value for name, value in walls.items()}
+    found |= {("T5 mid", name, "cpu"): value for name, value in cpus.items()}
+    judged = [(verdict.peer, verdict.target.metric, verdict.ratio, verdict.word) for verdict in verdicts(found)]
+    assert judged == [
+        ("podman", "wall", 0.5, "good"),
+        ("ctr-sid", "cpu", 1 / 3, "moonshot"),
+        ("floor-pull", "cpu", 1.25, "good"),
+    ]
+
+
+def test_without_a_peer_there_is_no_fastest_one() -> None:
+    assert verdicts({("T5 mid", "reconciler", "wall"): 1.0, ("T5 mid", "floor-pull", "wall"): 0.5}) == []
+
+
+def test_images_stand_in_the_order_of_their_turns() -> None:
+    found = {(f"T5 {image}", "reconciler", "wall"): 1.0 for image in ("tiny", "mid", "many")}
+    lines = [line for line in table(found).splitlines() if line.startswith("T5")]
+    assert [line.split(":")[0] for line in lines] == ["T5, tiny", "T5, mid", "T5, many"]
+
+
+def test_memory_is_told_in_megabytes_and_not_compared() -> None:
+    figures = {"wall": 2.0, "bytes": 1e6, "peak": 3e7}
+    found = {("T5 mid", name, metric): value for name in ("podman", "ctr") for metric, value in figures.items()}
+    line = next(line for line in table(found).splitlines() if line.startswith("podman"))
+    assert line.split() == ["podman", "2.00", "s", "1.0", "MB", "30.0", "MB", "1x", "/", "1x"]
+
+
+def test_more_than_the_peer_is_no_fraction() -> None:
+    found = {("T5 many", "reconciler", "cpu"): 2.0, ("T5 many", "floor-pull", "cpu"): 1.0}
+    assert "2.00   1.30  1.15      missed" in target_table(verdicts(found))
+
+
 def test_words() -> None:
     target = Target("T1", "T1", "wall", "ours", "docker", good=0.25, moonshot=0.1)
     words = [Verdict(target, ratio).word for ratio in (0.1, 0.11, 0.25, 0.26)]

@@ -10,8 +10,9 @@
     tmp/                   everything that is not finished; emptied at start
     lock                   held while something is added, looked at or taken away; see `locks`
 
-A file is written to tmp, synced, renamed, and its directory is synced. A layer is unpacked in tmp, the file system
-is synced, the record is written beside it, and the directory is renamed. Nothing here asks the network.
+A file is written to tmp, synced, renamed, and its directory is synced. A layer is unpacked in tmp, its record is
+written beside it, the file system is synced, the directory is renamed, and the directory above is synced: every sync is
+a commit of the journal, at which whoever is unpacking beside us waits. Nothing here asks the network.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Disk:
         """Put `content` at `name`, whole or not at all, and lasting when this returns."""
         target = self.root / name
         temporary = self.root / "tmp" / secrets.token_hex(8)
-        write_synced(temporary, content)
+        write_new(temporary, content, synced=True)
         temporary.rename(target)
         sync(target.parent)
 
@@ -146,14 +147,12 @@ class Disk:
 
     def commit_layer(self, folder: Path, name: str, record: Mapping[str, object]) -> None:
         """Make the unpacked `folder` the layer `name`, lasting when this returns."""
+        write_new(folder / "record", json.dumps(record).encode())
         syncfs(folder)
-        write_synced(folder / "record", json.dumps(record).encode())
-        sync(folder)
         self.set_aside(name)  # only one with a damaged record can be there
         folder.rename(self.root / "layers" / name)
         sync(self.root / "layers")
-        self._link(name)
-        sync(self.root / "l")
+        self._link(name)  # not synced: `prepare` makes those that are missing
 
     def remove_layer(self, name: str) -> None:
         """Remove a layer: gone at once for everybody, and from the disk when this returns."""
@@ -218,14 +217,15 @@ def parse_record(text: bytes) -> Mapping[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def write_synced(path: Path, content: bytes) -> None:
-    """A new file with `content`, on the disk when this returns."""
+def write_new(path: Path, content: bytes, *, synced: bool = False) -> None:
+    """A new file with `content`; `synced`: on the disk when this returns."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         view = memoryview(content)
         while view:
             view = view[os.write(fd, view) :]
-        os.fsync(fd)
+        if synced:
+            os.fsync(fd)
     finally:
         os.close(fd)
 

@@ -30,7 +30,7 @@ LAYERS = [
     packed(tar(folder("srv", 0o700, uid=3), Member("a", b"a" * 9000), hardlink("b", "a"), symlink("c", "a"))),
     packed(tar(Member("srv/x", b"x"), Member(".wh.a"), folder("d"), Member("d/.wh..wh..opq"), Member("a2", b"2"))),
 ]
-COMMIT = ["fsync", "syncfs", "rename", "mkdir", "symlink", "chmod", "fchown", "fchmod", "unlink", "rmdir"]
+COMMIT = ["write", "fsync", "syncfs", "rename", "mkdir", "symlink", "chmod", "fchown", "fchmod", "unlink", "rmdir"]
 UNPACK = [
     "unshare",
     "chroot",
@@ -120,6 +120,30 @@ class Scenario:
 @pytest.fixture
 def scenario(tmp_path: Path, server: Server, undisturbed: dict[str, str]) -> Scenario:
     return Scenario(tmp_path, server, undisturbed)
+
+
+def test_all_of_a_layer_is_on_the_disk_before_it_is_visible_and_then_its_name(server: Server, tmp_path: Path) -> None:
+    """What a power failure leaves: the record and the files are synced with the file system, then comes the rename."""
+    trace = tmp_path / "trace"
+    argv = ["strace", "-qq", "-y", "-o", str(trace), "-e", "trace=openat,syncfs,fsync,rename", sys.executable]
+    state = tmp_path / "state"
+    subprocess.run(
+        [*argv, "-m", "tests.host.images.pull_once", str(state), f"{server.host}/app:1"],
+        check=True,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    layers = state / "images" / "layers"
+    steps = [step for line in trace.read_text().splitlines() if (step := committing(line, str(layers)))]
+    assert steps == ["record", "syncfs", "rename", "fsync"] * len(LAYERS)
+
+
+def committing(line: str, layers: str) -> str:
+    """Which step of a layer's commit a line of strace is, "" for any other call."""
+    call = line.partition("(")[0]
+    if call == "openat" and "/record" in line and "O_CREAT" in line:
+        return "record"
+    wanted = {"syncfs": "", "rename": f', "{layers}/', "fsync": f"<{layers}>"}
+    return call if call in wanted and wanted[call] in line else ""
 
 
 @pytest.mark.parametrize("how", ["", "error=EIO:"], ids=["after", "before"])
