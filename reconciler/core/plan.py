@@ -60,6 +60,7 @@ class Policy:
     network_prefix: int = 24
     log_size: int = 10 * 1024 * 1024
     disk_limit: float = 0.85  # a fuller disk has unused images collected at once
+    image_age: float = 7 * 86400.0  # seconds that they are kept otherwise
     started: float = 0.0
 
 
@@ -78,7 +79,7 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
         _volumes(scene),
         _containers(scene, now, busy),
         _firewall(scene),
-        images.collection(desired, observed, policy.disk_limit, now),
+        images.collection(desired, observed, images.Keep(policy.disk_limit, policy.image_age), now),
     )
     open_entries = [entry for entry in entries if entry.key not in busy]
     return Plan(
