@@ -75,7 +75,7 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
         _containers(found, wires, now, busy),
         networks.firewall(found, wires.table),
         naming.names(found, wires.resolvers, now),
-        images.collection(desired, observed, policy.disk_limit, now),
+        images.collection(desired, observed, images.Keep(policy.disk_limit, policy.image_age), now),
     )
     open_entries = [entry for entry in entries if entry.key not in busy]
     return Plan(

@@ -44,7 +44,7 @@ class CollectImages:
     age: float
 
     def __str__(self) -> str:
-        return f"collect images that nothing uses, older than {self.age:g} s"
+        return f"collect images that nothing uses, older than {self.age:.0f} s"
 
 
 @dataclass(frozen=True, slots=True)
