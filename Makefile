@@ -13,7 +13,7 @@ DEMO := --instance reconciler-demo --state /var/lib/reconciler-demo --run-direct
 SOCKET := /run/reconciler-demo/status.sock
 
 HOST := runc conmon nftables iproute2 libarchive-tools dnsmasq-base busybox-static tini ca-certificates curl python3 python3-venv
-SERVERS := docker-registry skopeo nginx redis-server openssl procps util-linux git
+SERVERS := docker-registry skopeo umoci nginx redis-server openssl procps util-linux git
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

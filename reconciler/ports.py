@@ -11,17 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.core.model import Container, Network, SeenImage, Volume
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a pull is: bytes of all layers together, and a word for what is happening (`layer 2/6`)."""
-
-    reference: str
-    done: int
-    total: int
-    note: str = ""
-
+from reconciler.core.progress import Progress
 
 Report = Callable[[Progress], None]
 

@@ -45,6 +45,10 @@ class ImageLimits:
     layers: int = 128  # overlayfs mounts no more
     reserve: int = 64 << 20  # that a pull leaves free on the disk
     seconds: float = 3600.0  # for all layers of one image
+    connect: float = 10.0  # seconds until a registry takes a connection
+    answer: float = 30.0  # seconds until the head of its answer is here
+    stall: float = 60.0  # seconds until a document is here, and over which the pace of a blob is measured
+    slowest: int = 1024  # bytes a second that a blob must bring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

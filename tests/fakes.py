@@ -25,6 +25,7 @@ from reconciler.core.model import (
     digest,
     image_key,
 )
+from reconciler.core.progress import Progress
 from reconciler.errors import HostError
 from reconciler.ports import Ports, Report
 
@@ -55,6 +56,7 @@ class FakeHost:
         self.seen_images: dict[str, SeenImage] = {}
         self.stored: set[str] = set()  # digests of all that was ever pulled; a name may leave them behind
         self.moved: dict[str, int] = {}
+        self.reports: list[Progress] = []  # what each pull reports
         self.bridges: dict[str, SeenNetwork] = {}
         self.folders: set[str] = set()
         self.containers: dict[str, SeenContainer] = {}
@@ -107,6 +109,8 @@ class FakeHost:
 
     def pull(self, reference: str, report: Report, platform: str = "") -> None:
         key = image_key(reference, platform)
+        for progress in self.reports:
+            report(progress)
         self.call(f"pull {key}", lambda: self.seen_images.update({key: self.answer(reference, platform)}))
 
     def check(self, reference: str, report: Report, platform: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import statistics
 import subprocess
@@ -114,12 +115,19 @@ def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines()
 
 
+def _tree(path: Path) -> ast.Module:
+    """Python 3.11 cannot parse in two threads at once, and a traceback that another one prints parses (gh-106905)."""
+    with contextlib.suppress(SystemError):
+        return ast.parse(path.read_text())
+    return ast.parse(path.read_text())
+
+
 def _docstring(path: Path) -> str | None:
-    return ast.get_docstring(ast.parse(path.read_text()))
+    return ast.get_docstring(_tree(path))
 
 
 def _functions(paths: tuple[Path, ...] | list[Path]) -> Iterator[tuple[str, int]]:
     for path in paths:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(_tree(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield f"{_name(path)}:{node.name}", (node.end_lineno or node.lineno) - node.lineno + 1

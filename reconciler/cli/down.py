@@ -9,7 +9,8 @@ import argparse
 import os
 
 from reconciler.cli import codes
-from reconciler.cli.progress import Progressing, start_logging
+from reconciler.cli.progress import Progressing
+from reconciler.cli.screen import start_logging
 from reconciler.daemon import wire
 from reconciler.daemon.loop import Specs
 from reconciler.errors import HostError
@@ -20,9 +21,9 @@ def down(settings: Settings, _arguments: argparse.Namespace) -> int:
     """Stop and remove every container, network and rule of this instance."""
     if os.geteuid() != 0:
         raise HostError("cannot take anything off the host: that needs root")
-    start_logging()
+    progressing = Progressing(start_logging())
     with wire.only_one(settings):
-        daemon = wire.build(settings, _nothing, Progressing().show)
+        daemon = wire.build(settings, _nothing, progressing.show)
         daemon.loop.run_until_settled()
         left = daemon.loop.plan
         if not left.converged:

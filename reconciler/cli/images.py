@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from reconciler.cli import codes, render
 from reconciler.core.model import Desired, Observed, SeenImage
 from reconciler.core.names import EVERYTHING
+from reconciler.core.sizes import size
 from reconciler.daemon import wire
 from reconciler.daemon.loop import meaning
 from reconciler.errors import HostError
@@ -31,12 +32,14 @@ def images(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print a line per image."""
     if os.geteuid() != 0:
         raise HostError("cannot look into the image store: that needs root")
-    observed = wire.adapters(settings).observer.look(frozenset({EVERYTHING}))
+    host = wire.adapters(settings)
+    observed = host.observer.look(frozenset({EVERYTHING}))
     found = uses(meaning(wire.specs(settings)(), observed), observed)
     if arguments.json:
         print(json.dumps([as_data(use) for use in found], indent=2))
     else:
         print("\n".join(lines(found, on_terminal=render.coloured(sys.stdout))))
+        print(summary(found, host.images.layer_sizes()))
     return codes.OK
 
 
@@ -58,17 +61,21 @@ def _group(pairs: Iterable[tuple[str, str]]) -> Mapping[str, tuple[str, ...]]:
 
 
 def lines(found: tuple[Use, ...], *, on_terminal: bool) -> list[str]:
-    """A table and a line of sums. Layers that images share are part of the size of each."""
+    """A table. Layers that images share are part of the size of each."""
     rows = [
-        [use.image.reference, use.image.digest[7:19], render.size(use.image.size), ", ".join(_users(use)) or "-"]
+        [use.image.reference, use.image.digest[7:19], size(use.image.size), ", ".join(_users(use)) or "-"]
         for use in found
     ]
-    unused = sum(not _users(use) for use in found)
     colours = [["", "grey", "", "" if _users(use) else "yellow"] for use in found] if on_terminal else []
-    return [
-        *render.table(["IMAGE", "DIGEST", "SIZE", "USED BY"], rows, colours),
-        f"{len(found)} images, {unused} of them unused",
-    ]
+    return render.table(["IMAGE", "DIGEST", "SIZE", "USED BY"], rows, colours)
+
+
+def summary(found: tuple[Use, ...], layers: Mapping[str, int]) -> str:
+    """A line of sums, in which every layer counts once; `layers` has the size of each in bytes."""
+    unused = sum(not _users(use) for use in found)
+    images = "1 image" if len(found) == 1 else f"{len(found)} images"
+    held = "1 layer" if len(layers) == 1 else f"{len(layers)} layers"
+    return f"{images}, {unused} unused; {size(sum(layers.values()))} in {held}"
 
 
 def _users(use: Use) -> tuple[str, ...]:

@@ -40,12 +40,3 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], colours: Sequence[
         shown = [colour(cell, tints[column]) if tints else cell for column, cell in enumerate(padded)]
         lines.append("  ".join(shown).rstrip())
     return lines
-
-
-def size(count: float) -> str:
-    """Bytes as people read them: `35.2 MB`, in steps of a thousand as Docker prints them."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

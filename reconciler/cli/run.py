@@ -12,7 +12,8 @@ import signal
 from types import FrameType
 
 from reconciler.cli import codes
-from reconciler.cli.progress import Progressing, start_logging
+from reconciler.cli.progress import Progressing
+from reconciler.cli.screen import start_logging
 from reconciler.daemon import wire
 from reconciler.settings import Settings
 
@@ -21,9 +22,9 @@ log = logging.getLogger(__name__)
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Converge, and keep converged unless `--once`."""
-    start_logging()
-    with wire.only_one(settings):
-        daemon = wire.build(settings, wire.specs(settings), Progressing().show)
+    progressing = Progressing(start_logging())
+    with wire.only_one(settings), progressing.drawing():
+        daemon = wire.build(settings, wire.specs(settings), progressing.show)
         _stop_on_signals(daemon)
         gc.collect()
         gc.freeze()  # what lives for ever is not looked at again by each collection

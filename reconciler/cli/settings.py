@@ -159,6 +159,10 @@ LIMITS = (
     Option("layers", _integer(1, 128), "COUNT", "of an image"),
     Option("reserve", _size, "BYTES", "left free on the disk"),
     Option("seconds", _seconds, "SECONDS", "for all layers of an image"),
+    Option("connect", _seconds, "SECONDS", "until a registry takes a connection"),
+    Option("answer", _seconds, "SECONDS", "until its answer begins"),
+    Option("stall", _seconds, "SECONDS", "until a document is here, and over which the pace of a layer is measured"),
+    Option("slowest", _integer(0, 1 << 30), "BYTES", "a second that a layer must bring"),
 )
 
 

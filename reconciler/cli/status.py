@@ -19,6 +19,8 @@ from typing import Any
 
 from reconciler.cli import codes, render
 from reconciler.core.durations import compact
+from reconciler.core.progress import LayerProgress, Progress, describe
+from reconciler.core.sizes import size
 from reconciler.errors import ReconcilerError
 from reconciler.settings import Settings
 
@@ -130,7 +132,7 @@ def lines(answer: Answer, now: float, colours: bool) -> list[str]:
     head = ("NAME", "STATE", "SINCE", "IMAGE", "PORTS", "WHY")
     tints = [[""] + [_COLOURS.get(entry["state"], "yellow")] + [""] * 3 + ["yellow"] for entry in shown]
     text = render.table(head, [_row(entry, now) for entry in shown], tints if colours else ()) if shown else []
-    text += [render.clean(_pull(*pull)) for pull in answer["pulls"]]
+    text += [render.clean(line) for pull in answer["pulls"] for line in _pull(pull)]
     named = {f"container:{entry['name']}" for entry in shown if entry["why"]}
     troubles = [trouble for trouble in answer["troubles"] if trouble["key"] not in named]
     text += [render.colour(render.clean(_trouble(trouble, now)), "yellow", colours) for trouble in troubles]
@@ -146,9 +148,14 @@ def _row(entry: Answer, now: float) -> tuple[str, ...]:
     return entry["name"], state, since, image, ", ".join(entry["ports"]), entry["why"]
 
 
-def _pull(reference: str, done: int, total: int, note: str) -> str:
-    share = f"{100 * done // total} % of {render.size(total)}" if total else render.size(done)
-    return f"pulling {reference}: {share} {note}".rstrip()
+def _pull(pull: Answer) -> Iterator[str]:
+    """A pull in total, and its layers that are on their way."""
+    layers = tuple(LayerProgress(**layer) for layer in pull["layers"])
+    progress = Progress(pull["reference"], pull["done"], pull["total"], pull["rate"], layers)
+    yield f"pulling {progress.reference}: {describe(progress)}"
+    for layer in progress.flying:
+        name = layer.digest.removeprefix("sha256:")[:12]
+        yield f"  layer {name}: {size(layer.done)} of {size(layer.size)}, {size(layer.rate)}/s"
 
 
 def _trouble(trouble: Answer, now: float) -> str:

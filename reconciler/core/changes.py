@@ -6,12 +6,13 @@ observations is the event. So what happened while the daemon was away is told as
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
 from reconciler.core.model import Created, Dead, Exited, Observed, Pairs, Running, SeenContainer
+from reconciler.core.progress import describe
 from reconciler.core.status import Snapshot
 
 Kind = Literal["container", "image", "network", "volume", "firewall", "spec", "daemon"]
@@ -34,6 +35,7 @@ def changes(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
     return tuple(
         chain(
             _specs(before, after),
+            _pulls(before, after),
             _sets(before.observed, after.observed),
             _moved(before.observed, after.observed),
             _ruleset(before, after),
@@ -52,9 +54,15 @@ def news(before: Snapshot, after: Snapshot) -> Iterator[str]:
     for name in sorted(old.held.keys() - new.held.keys()):
         if "." in name:  # held by path and by app; one of them is enough
             yield f"{name}: no longer a problem"
+    yield from _mirrors(before.observed.mirrors, after.observed.mirrors)
     if _done(after) and not (_done(before) and before.generation):
         running = sum(isinstance(seen.state, Running) for seen in after.observed.containers.values())
         yield f"converged: {running} {'container runs' if running == 1 else 'containers run'}"
+
+
+def _mirrors(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    yield from (f"mirror:{name}: passed over: {new[name]}" for name in sorted(new.keys() - old.keys()))
+    yield from (f"mirror:{name}: it serves again" for name in sorted(old.keys() - new.keys()))
 
 
 def _done(snapshot: Snapshot) -> bool:
@@ -80,6 +88,16 @@ def _sets(before: Observed, after: Observed) -> Iterator[Change]:
             yield Change(kind=kind, name=name, action=action)
         for name in sorted(old - new):
             yield Change(kind=kind, name=name, action="removed")
+
+
+def _pulls(before: Snapshot, after: Snapshot) -> Iterator[Change]:
+    """That a pull began, and every tenth of it: few enough that they do not push other events out of memory."""
+    for name, now in sorted(after.progress.items()):
+        old = before.progress.get(name)
+        if old is None or now.tenths > old.tenths:
+            counts = {"done": now.done, "total": now.total, "layersDone": now.finished, "layers": len(now.layers)}
+            attributes = tuple((key, str(value)) for key, value in counts.items())
+            yield Change(kind="image", name=name, action="pulling", message=describe(now), attributes=attributes)
 
 
 def _ruleset(before: Snapshot, after: Snapshot) -> Iterator[Change]:

@@ -46,6 +46,9 @@ class Facts:
     pool: str = "10.192.0.0/12"
     table: str = "reconciler"
     disks: tuple[Disk, ...] = ()
+    mirrors: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of registries: by name, why it is no use; "" for a good one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,7 @@ class Finding:
 
 def judge(facts: Facts) -> tuple[Finding, ...]:
     """Every check, in the order in which a person would mend them."""
-    checks = (_root, _tools, _runc, _kernel, _cgroups, _forwarding, _firewalls, _addresses, _disks)
+    checks = (_root, _tools, _runc, _kernel, _cgroups, _forwarding, _firewalls, _addresses, _disks, _mirrors)
     return tuple(finding for check in checks for finding in check(facts))
 
 
@@ -238,3 +241,12 @@ def _disks(facts: Facts) -> Iterator[Finding]:
             verdict = "warn" if disk.free >= disk.needed // 8 and disk.inodes >= 0.005 else "fail"
         advice = "" if verdict == "ok" else f"make room: {disk.purpose} need it"
         yield Finding(name=f"disk {disk.path}", verdict=verdict, found=found, advice=advice)
+
+
+def _mirrors(facts: Facts) -> Iterator[Finding]:
+    advice = "images come from the registry itself meanwhile; mend the mirror, or take it out of the settings"
+    for name, why in sorted(facts.mirrors.items()):
+        if why:
+            yield Finding(name=f"mirror {name}", verdict="warn", found=why, advice=advice)
+        else:
+            yield Finding(name=f"mirror {name}", verdict="ok", found="answers")

@@ -324,6 +324,7 @@ class Observed:
     routes: tuple[str, ...] = ()
     collected_at: float | None = None  # when unused images were last collected, None when that is not known
     disk_used: float = 0.0  # the share of the image store's file system that is in use
+    mirrors: Mapping[str, str] = field(default_factory=dict)  # mirrors of registries that were passed over, and why
 
 
 def image_key(reference: str, platform: str) -> str:

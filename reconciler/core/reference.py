@@ -21,6 +21,7 @@ _REFERENCE = re.compile(
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?",
     re.ASCII,
 )
+_IDENTIFIER = re.compile(r"[0-9a-f]{64}")
 _LAYOUT = re.compile(
     r"(?P<kind>oci|oci-archive|docker-archive):(?P<path>[^:\0]+)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?",
     re.ASCII,
@@ -57,7 +58,7 @@ class Layout:
 def parse(text: str) -> Reference:
     """Read a reference to a registry, completed as Docker does. Raises ValueError with the reason."""
     found = _REFERENCE.fullmatch(text)
-    if not found:
+    if not found or _IDENTIFIER.fullmatch(text):
         raise ValueError(_why(text))
     host, repository = found["host"] or "", found["repository"]
     if host and not _is_host(host):
@@ -67,7 +68,7 @@ def parse(text: str) -> Reference:
     host = HUB if host in ("", "index.docker.io") else host
     if host == HUB and "/" not in repository:
         repository = f"library/{repository}"
-    if len(repository) > 255 - len(host):
+    if len(f"{host}/{repository}") > 255:
         raise ValueError(f"'{text[:40]}…' is no image reference: it is longer than 255 characters")
     digest = found["digest"] or ""
     return Reference(host, repository, found["tag"] or ("" if digest else "latest"), digest)
@@ -102,6 +103,8 @@ def _is_host(text: str) -> bool:
 
 
 def _why(text: str) -> str:
+    if _IDENTIFIER.fullmatch(text):
+        return f"'{text}' is no image reference: 64 hexadecimal digits are the id of an image, not its name"
     if text != text.lower() and _REFERENCE.fullmatch(text.lower()):
         return f"'{text}' is no image reference: the repository must be in lower case"
     return f"'{text}' is no image reference: write HOST/REPOSITORY:TAG, as in docker.io/library/nginx:1.27"

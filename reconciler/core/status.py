@@ -21,6 +21,7 @@ from reconciler.core.model import (
     Running,
     SeenContainer,
 )
+from reconciler.core.progress import LayerProgress, Progress, remaining
 from reconciler.core.steps import Plan
 
 
@@ -77,7 +78,7 @@ class Snapshot:
     observed: Observed = field(default_factory=Observed)
     plan: Plan = field(default_factory=Plan)
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)  # by task key
-    progress: Mapping[str, tuple[int, int, str]] = field(default_factory=dict)  # reference -> done, total, note
+    progress: Mapping[str, Progress] = field(default_factory=dict)  # by reference, while it is pulled
     busy: frozenset[str] = frozenset()  # keys of tasks that run now
     host: Host = field(default_factory=Host)
     look_wall: float = 0.0  # seconds that this look took, of the clock and of the loop's processor time
@@ -131,6 +132,18 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pull:
+    """An image on its way: bytes, bytes a second, and how many seconds it still takes at that rate."""
+
+    reference: str
+    done: int
+    total: int
+    rate: float
+    remaining: float | None
+    layers: tuple[LayerProgress, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """All of it. `converged` says that nothing is left to do."""
 
@@ -139,7 +152,7 @@ class Status:
     apps: tuple[str, ...]
     containers: tuple[ContainerStatus, ...]
     troubles: tuple[Trouble, ...]
-    pulls: tuple[tuple[str, int, int, str], ...] = ()
+    pulls: tuple[Pull, ...] = ()
     look_wall: float = 0.0  # seconds that the newest look took, by the clock and of the processor
     look_cpu: float = 0.0
 
@@ -163,9 +176,20 @@ def project(snapshot: Snapshot) -> Status:
         apps=tuple(apps),
         containers=containers,
         troubles=_troubles(snapshot),
-        pulls=tuple((name, *rest) for name, rest in sorted(snapshot.progress.items())),
+        pulls=tuple(_pull(progress) for _, progress in sorted(snapshot.progress.items())),
         look_wall=snapshot.look_wall,
         look_cpu=snapshot.look_cpu,
+    )
+
+
+def _pull(progress: Progress) -> Pull:
+    return Pull(
+        reference=progress.reference,
+        done=progress.done,
+        total=progress.total,
+        rate=progress.rate,
+        remaining=remaining(progress.done, progress.total, progress.rate),
+        layers=progress.layers,
     )
 
 
@@ -182,6 +206,7 @@ def _troubles(snapshot: Snapshot) -> tuple[Trouble, ...]:
         for outcome in snapshot.outcomes.values()
         if outcome.error
     ]
+    troubles += [Trouble(key=f"mirror:{name}", message=why) for name, why in snapshot.observed.mirrors.items()]
     return tuple(sorted(troubles, key=lambda trouble: (trouble.key, trouble.message)))
 
 

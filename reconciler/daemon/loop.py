@@ -23,6 +23,7 @@ from reconciler.core.lock import Lock, locked
 from reconciler.core.model import Desired, Observed
 from reconciler.core.names import CONTAINER, EVERYTHING, SPECS, touched
 from reconciler.core.plan import Policy, plan
+from reconciler.core.progress import Progress
 from reconciler.core.resolve import missing, resolve
 from reconciler.core.status import Host, Snapshot
 from reconciler.core.steps import CheckImage, Plan, PullImage, Task
@@ -30,7 +31,7 @@ from reconciler.daemon.events import Events
 from reconciler.daemon.execute import execute
 from reconciler.daemon.queue import Queue, Retries
 from reconciler.errors import SpecError
-from reconciler.ports import Ports, Progress
+from reconciler.ports import Ports
 
 LOOK_AGAIN = 1.0  # seconds after a look that failed
 PATIENCE = 0.1  # seconds; while no worker is free a look could start nothing, so one look serves many ended tasks
@@ -93,7 +94,7 @@ class Loop:
     stopping: bool = False
     _doing: dict[str, Task] = field(default_factory=dict)
     _ended: deque[tuple[Task, str]] = field(default_factory=deque)
-    _progress: dict[str, tuple[int, int, str]] = field(default_factory=dict)
+    _progress: dict[str, Progress] = field(default_factory=dict)  # by reference, while it is pulled
     _epoll: select.epoll = field(default_factory=select.epoll)
     _watched: dict[int, str] = field(default_factory=dict)
     _full_look_at: float = 0.0
@@ -176,7 +177,9 @@ class Loop:
     def _report(self, progress: Progress) -> None:
         """Runs in a worker; rings only now and then."""
         self.around.show(progress)
-        self._progress[progress.reference] = (progress.done, progress.total, progress.note)
+        self._progress[progress.reference] = progress
+        if progress.over:
+            del self._progress[progress.reference]
         now = time.monotonic()
         if now - self._shown_progress_at >= PROGRESS_INTERVAL:
             self._shown_progress_at = now
@@ -189,9 +192,6 @@ class Loop:
             task, error = self._ended.popleft()
             del self._doing[task.key]
             names |= touched(task)
-            for step in task.steps:
-                if isinstance(step, PullImage | CheckImage):
-                    self._progress.pop(step.reference, None)
             if error:
                 self.around.retries.fail(task, error, now)
             else:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from reconciler.api.server import Server, serve
 from reconciler.core.names import LINKS, RULES, SPECS
 from reconciler.core.plan import Policy
+from reconciler.core.progress import Progress
 from reconciler.core.status import Host, Snapshot
 from reconciler.daemon.events import Events
 from reconciler.daemon.loop import Loop, Specs, Surroundings
@@ -38,7 +39,7 @@ from reconciler.host.observe.links import LinkReader
 from reconciler.host.runtime import OciRuntime
 from reconciler.host.versions import runtime_version
 from reconciler.host.volumes import VolumeFolders
-from reconciler.ports import Ports, Progress
+from reconciler.ports import Ports
 from reconciler.settings import Settings
 from reconciler.sources.specs import Specs as SpecFiles
 
@@ -87,6 +88,7 @@ def adapters(settings: Settings) -> Adapters:
     readers = Readers(
         images=images.seen,
         usage=images.usage,
+        mirrors=images.mirrors,
         volumes=volumes.seen,
         containers=containers,
         links=LinkReader(settings).look,

@@ -10,14 +10,17 @@ import gzip
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.core.fitness import FEATURES, TOOLS, Disk, Facts
 from reconciler.errors import HostError
+from reconciler.host.images.hosts import Endpoint, endpoints, named
 from reconciler.host.run import ENVIRONMENT, run
 from reconciler.settings import Settings
 
 RUN_BYTES = 16 << 20  # some 100 KB for each container
+_ANSWER_LIMIT = 64 << 10  # bytes of what a mirror says of itself
 _SYSCTLS = ("net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables")
 _CONFIG = {"overlay": "OVERLAY_FS", "nf_tables": "NF_TABLES", "bridge": "BRIDGE", "veth": "VETH"}
 
@@ -40,6 +43,7 @@ def inspect(settings: Settings) -> Facts:
         pool=settings.address_pool,
         table=settings.instance,
         disks=_disks(settings),
+        mirrors=mirrors(settings),
     )
 
 
@@ -108,6 +112,33 @@ def _disks(settings: Settings) -> tuple[Disk, ...]:
         purpose = "the records of running containers"
         disks.append(Disk(path=str(run_directory), free=free, inodes=inodes, needed=RUN_BYTES, purpose=purpose))
     return tuple(disks)
+
+
+def mirrors(settings: Settings) -> Mapping[str, str]:
+    """Every mirror that the settings or containerd's folder name, and why it is no use, "" for one that answers."""
+    found: dict[str, str] = {}
+    for registry in named(settings.registry_mirrors, settings.registry_hosts):
+        try:
+            places = endpoints(registry, settings.registry_mirrors, settings.registry_hosts)
+            found |= {place.host: _why_not(settings, place) for place in places if place.mirrors}
+        except HostError as error:
+            found[registry] = str(error)
+    return found
+
+
+def _why_not(settings: Settings, place: Endpoint) -> str:
+    from reconciler.host.images.transport import Transport  # noqa: PLC0415 - large, and needed by few
+
+    try:
+        transport = Transport(settings)
+        if place.trust is not None:
+            transport.trust(place.host, place.trust)
+        base = place.base or f"{transport.base(place.host)}/v2"
+        transport.refuse_plain(base)
+        status = transport.get(f"{base}/", {}, _ANSWER_LIMIT).status
+    except HostError as error:
+        return str(error)
+    return "" if status in {200, 401, 403, 404} else f"it answers {status}"
 
 
 def _existing(path: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.cli.images import as_data, lines, uses
+from reconciler.cli.images import as_data, lines, summary, uses
 from reconciler.core.model import Desired, Observed
 from tests.core.test_plan import WEB_CONTAINER, host, seen
 from tests.core.worlds import DB, WEB, container, desired
@@ -34,12 +34,18 @@ def test_the_table_says_who_uses_what_and_what_nobody_does() -> None:
         f"docker.io/library/db:1   {image(DB).digest[7:19]}  12.3 MB  shop/next (wanted)",
         f"docker.io/library/web:1  {image(WEB).digest[7:19]}  12.3 MB  shop-web-1",
         f"old:1                    {image('old:1').digest[7:19]}  12.3 MB  -",
-        "3 images, 1 of them unused",
     ]
 
 
 def test_an_empty_store() -> None:
-    assert lines(uses(Desired(), Observed()), on_terminal=False)[-1] == "0 images, 0 of them unused"
+    assert lines(uses(Desired(), Observed()), on_terminal=False) == ["IMAGE  DIGEST  SIZE  USED BY"]
+    assert summary((), {}) == "0 images, 0 unused; 0 B in 0 layers"
+
+
+def test_in_the_sum_every_layer_counts_once() -> None:
+    found = uses(desired(WEB_CONTAINER), store(WEB, "old:1"))
+    assert summary(found, {"a": 1_000_000, "b": 300_000}) == "2 images, 1 unused; 1.3 MB in 2 layers"
+    assert summary(found[:1], {"a": 7}) == "1 image, 0 unused; 7 B in 1 layer"
 
 
 def test_as_data_has_everything_whole() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,14 +27,6 @@ def test_clean_text_is_one_printable_line_of_the_same_length(text: str) -> None:
     assert render.clean(text).isprintable()
     assert len(render.clean(text)) == len(text)
     assert render.clean(render.clean(text)) == render.clean(text)
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (35_200_000, "35.2 MB"), (250_000_000, "250 MB"), (3e12, "3.0 TB")],
-)
-def test_sizes(count: float, text: str) -> None:
-    assert render.size(count) == text
 
 
 def test_a_colour_that_does_not_exist_is_no_colour() -> None:

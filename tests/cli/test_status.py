@@ -20,6 +20,7 @@ from reconciler.__main__ import main
 from reconciler.cli import render
 from reconciler.cli.status import UnreachableError, ask, lines
 from reconciler.core import model
+from reconciler.core.progress import LayerProgress, Progress
 from reconciler.core.status import Event, project
 from reconciler.core.steps import Plan
 from tests.api.conftest import Api
@@ -122,10 +123,15 @@ def test_times_are_short() -> None:
 
 
 def test_pulls_show_how_far_they_are() -> None:
-    progress = {"docker.io/library/redis:7": (12_000_000, 48_000_000, "layer 2/6"), "x": (500, 0, "")}
-    text = lines(answer(progress=progress), NOW, colours=False)
-    assert "pulling docker.io/library/redis:7: 25 % of 48.0 MB layer 2/6" in text
-    assert "pulling x: 500 B" in text
+    layers = (
+        LayerProgress(f"sha256:{'a' * 64}", 8_000_000, 8_000_000),
+        LayerProgress(f"sha256:{'b' * 64}", 4_000_000, 20_000_000, 2e6),
+        LayerProgress(f"sha256:{'c' * 64}", 0, 20_000_000),
+    )
+    redis = Progress("docker.io/library/redis:7", 12_000_000, 48_000_000, 3e6, layers)
+    text = lines(answer(progress={"redis": redis, "x": Progress("x", 0, 0)}), NOW, colours=False)
+    first = text.index("pulling docker.io/library/redis:7: 25 % of 48.0 MB, 3.0 MB/s, 12s left, 1 of 3 layers")
+    assert text[first + 1 : first + 3] == ["  layer bbbbbbbbbbbb: 4.0 MB of 20.0 MB, 2.0 MB/s", "pulling x: begins"]
 
 
 def test_when_it_is_tried_again_is_told() -> None:

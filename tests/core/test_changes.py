@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from reconciler.core.changes import changes, news
 from reconciler.core.model import Created, Dead, Desired, Exited, Observed, Running, SeenContainer
+from reconciler.core.progress import LayerProgress, Progress
 from reconciler.core.status import Outcome, Snapshot
 from reconciler.core.steps import Plan, Wait
 from tests.core.test_plan import NETWORK, host, seen
@@ -117,3 +119,17 @@ def test_a_tag_that_moved_is_told() -> None:
         f"image {WEB} pulled moved from {old.digest} to {new.digest}"
     ]
     assert told(host(images={WEB: old}), host(images={WEB: replace(old, checked_at=5.0)})) == []
+
+
+def test_a_pull_is_told_when_it_begins_and_every_tenth_of_it() -> None:
+    def at(done: int) -> Snapshot:
+        layers = (LayerProgress("sha256:a", min(done, 400), 400), LayerProgress("sha256:b", max(0, done - 400), 600))
+        return Snapshot(at=1.0, progress={WEB: Progress(WEB, done, 1000, 50.0, layers)})
+
+    snapshots = [Snapshot(at=1.0), *(at(done) for done in range(0, 1001, 25)), Snapshot(at=1.0)]
+    pairs = pairwise(snapshots)
+    told = [change for before, after in pairs for change in changes(before, after)]
+    assert {(change.kind, change.name, change.action) for change in told} == {("image", WEB, "pulling")}
+    assert [dict(change.attributes)["done"] for change in told] == [str(done) for done in range(0, 1001, 100)]
+    assert told[6].message == "60 % of 1.0 kB, 50 B/s, 8s left, 1 of 2 layers"
+    assert dict(told[6].attributes) == {"done": "600", "total": "1000", "layersDone": "1", "layers": "2"}

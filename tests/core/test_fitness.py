@@ -164,3 +164,11 @@ def test_whatever_programs_say_there_is_a_judgement(
         filesystems=mounts,
     )
     assert all(finding.found for finding in judge(facts))
+
+
+def test_a_mirror_that_is_no_use_is_a_warning_and_no_more() -> None:
+    facts = replace(GOOD, mirrors={"a.example": "", "b.example": "cannot ask b.example/v2/: timed out"})
+    good, bad = [finding for finding in judge(facts) if finding.name.startswith("mirror ")]
+    assert (good.name, good.verdict) == ("mirror a.example", "ok")
+    assert (bad.verdict, bad.found) == ("warn", "cannot ask b.example/v2/: timed out")
+    assert is_fit(judge(facts))

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from reconciler.core.model import Created, Dead, Exited, Port, Running, State
-from reconciler.core.status import Outcome, Snapshot, Status, project
+from reconciler.core.progress import LayerProgress, Progress
+from reconciler.core.status import Outcome, Pull, Snapshot, Status, project
 from reconciler.core.steps import Plan, PullImage, Task, Wait
 from tests.core.test_plan import WEB_CONTAINER, host, seen
 from tests.core.worlds import WEB, container, desired
@@ -80,8 +81,12 @@ def test_converged_means_nothing_to_do_nothing_to_wait_for_and_nothing_being_don
 
 
 def test_pulls_show_how_far_they_are() -> None:
-    found = project(Snapshot(at=9.0, progress={"b": (1, 2, "layer 1/2"), "a": (0, 0, "")}))
-    assert found.pulls == (("a", 0, 0, ""), ("b", 1, 2, "layer 1/2"))
+    layers = (LayerProgress("sha256:c", 5, 20, 2.5),)
+    found = project(Snapshot(at=9.0, progress={"b": Progress("b", 5, 20, 2.5, layers), "a": Progress("a", 0, 0)}))
+    assert found.pulls == (
+        Pull(reference="a", done=0, total=0, rate=0.0, remaining=None, layers=()),
+        Pull(reference="b", done=5, total=20, rate=2.5, remaining=6.0, layers=layers),
+    )
 
 
 def test_a_file_that_cannot_be_read_is_no_app() -> None:

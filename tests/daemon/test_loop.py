@@ -12,8 +12,9 @@ import pytest
 
 from reconciler.core.document import Document
 from reconciler.core.model import Exited, Observed, Running
-from reconciler.core.names import LINKS
+from reconciler.core.names import EVERYTHING, LINKS
 from reconciler.core.plan import Policy
+from reconciler.core.progress import Progress
 from reconciler.core.status import Host, Snapshot
 from reconciler.core.steps import Plan, Task, Wait
 from reconciler.daemon.events import Events
@@ -21,7 +22,6 @@ from reconciler.daemon.loop import LOOK_AGAIN, Loop, Pool, Specs, Surroundings
 from reconciler.daemon.queue import Queue, Retries
 from reconciler.daemon.workers import Workers
 from reconciler.errors import SpecError
-from reconciler.ports import Progress
 from reconciler.spec.parse import parse
 from tests.fakes import FakeHost
 
@@ -377,3 +377,18 @@ def test_the_loop_wakes_up_for_a_tag_that_is_due(machine: Machine, monkeypatch: 
     assert len(looks) > 1
     (replaced,) = machine.loop.plan.tasks
     assert replaced.cause == f"image {reference} moved from {image.digest} to {looks[-1].images[reference].digest}"
+
+
+def test_how_far_a_pull_is_stands_in_the_snapshot_and_among_the_events_until_it_is_over(machine: Machine) -> None:
+    half = Progress("web:1", 50, 100)
+    machine.host.reports = [Progress("web:1", 10, 100), half]
+    machine.texts = {"shop.yaml": SHOP}
+    machine.loop.look(frozenset({EVERYTHING}))
+    assert machine.events.current().progress == {"web:1": half}
+    assert machine.shown[-1] == half
+    told = [event for event in machine.events.events(0) if event.action == "pulling"]
+    assert [(event.kind, event.name, event.message) for event in told] == [("image", "web:1", "50 % of 100 B")]
+    machine.host.reports = [half, replace(half, over=True)]
+    machine.texts = {"shop.yaml": SHOP.replace("db:1", "db:2")}
+    machine.settle()
+    assert machine.events.current().progress == {}

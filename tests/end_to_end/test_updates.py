@@ -91,3 +91,41 @@ def test_a_broken_lock_is_told_and_changes_nothing(moving: Host) -> None:
     restart(moving)
     moving.until(lambda: "reconciler.lock:1:8: cannot read" in str(moving.ask("/v1/status")["troubles"]), "it is told")
     assert moving.pids() == before
+
+
+POLICIES = ("always", "missing", "if_not_present", "never", "daily", "weekly", "every_12h")
+
+
+def every_policy(more: str = "") -> str:
+    """A service for each policy, of one image."""
+    service = "  {0}: {{image: '${{REGISTRY}}/sleeper:1', pull_policy: {0}, restart: always{1}}}\n"
+    return "services:\n" + "".join(service.format(policy, more) for policy in POLICIES)
+
+
+def test_whatever_the_policy_a_dead_registry_keeps_nothing_from_running(host: Host, registry: Registry) -> None:
+    """The newest if it can be had, else what is here: after a reboot, for a changed spec, and for a killed process."""
+    names = {f"all-{policy}-1" for policy in POLICIES}
+    host.write("all.yaml", every_policy())
+    host.start()
+    host.until_converged(*names)
+    registry.stop()
+    try:
+        host.reboot()
+        host.until(lambda: host.pids().keys() == names, "all run again after the reboot")
+        before = host.pids()
+        host.kill("all-always-1")
+        host.until(lambda: host.pids().get("all-always-1", before["all-always-1"]) != before["all-always-1"], "is back")
+        host.write("all.yaml", every_policy(", environment: {CHANGED: '1'}"))
+        host.until(lambda: not set(host.pids().values()) & set(before.values()) and host.pids().keys() == names, "new")
+        host.write("more.yaml", "services: {web: {image: '${REGISTRY}/web:2', restart: always}}\n")
+        host.until(
+            lambda: "cannot" in host.containers()["more-web-1"]["why"] or _told(host), "what is not here is told"
+        )
+        assert host.pids().keys() == names
+    finally:
+        registry.start()
+    host.until_converged(*names, "more-web-1")
+
+
+def _told(host: Host) -> bool:
+    return any(trouble["key"].startswith("image:") for trouble in host.ask("/v1/status")["troubles"])

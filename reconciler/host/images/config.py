@@ -39,7 +39,7 @@ def read_config(text: bytes, host: Platform) -> Image:
     document = read_json(text)
     platform = _platform(document)
     if (platform.os, platform.architecture) != (host.os, host.architecture):
-        raise ValueError(f"the image is for {platform.os}/{platform.architecture}, the host is {host}")
+        raise ValueError(f"the image is for {Platform(platform.os, platform.architecture)}, the host is {host}")
     created = document.get("created")
     return Image(
         layers=_layers(_object(document.get("rootfs"), "rootfs")),

@@ -8,6 +8,7 @@
     references/HEX         by reference: which manifest it named when it was pulled
     damaged/               what was found damaged; emptied at a start that finds none of our layers mounted
     tmp/                   everything that is not finished; emptied at start
+    lock                   held while something is added, looked at or taken away; see `locks`
 
 A file is written to tmp, synced, renamed, and its directory is synced. A layer is unpacked in tmp, its record is
 written beside it, the file system is synced, the directory is renamed, and the directory above is synced: every sync is
@@ -47,12 +48,15 @@ class Disk:
         self.root.chmod(0o700)
         for part in _PARTS:
             (self.root / part).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._clean()
-        for layer in (self.root / "layers").iterdir():
-            if (layer / "record").exists():
+        for folder in (self.root.parent, self.root, self.root / "blobs"):
+            sync(folder)  # what is renamed into a folder lasts no longer than the folder
+        for layer in list((self.root / "layers").iterdir()):
+            if self.has_layer(layer.name):
                 self._link(layer.name)
             else:
-                discard(layer)
+                self.set_aside(layer.name)  # a disk did this; who runs from it keeps it
+        self._clean()
+        (self.root / "lock").touch(0o600)
         sync(self.root / "l")
 
     def _clean(self) -> None:
@@ -98,8 +102,11 @@ class Disk:
                 yield record
 
     def names(self, folder: str) -> list[str]:
-        """What is in `folder`."""
-        return sorted(path.name for path in (self.root / folder).iterdir())
+        """What is in `folder`; nothing where nothing was ever pulled."""
+        try:
+            return sorted(path.name for path in (self.root / folder).iterdir())
+        except FileNotFoundError:
+            return []
 
     def written(self, name: str) -> float:
         """When `name` was written, seconds since 1970."""
@@ -142,6 +149,7 @@ class Disk:
         """Make the unpacked `folder` the layer `name`, lasting when this returns."""
         write_new(folder / "record", json.dumps(record).encode())
         syncfs(folder)
+        self.set_aside(name)  # only one with a damaged record can be there
         folder.rename(self.root / "layers" / name)
         sync(self.root / "layers")
         self._link(name)  # not synced: `prepare` makes those that are missing
@@ -155,8 +163,8 @@ class Disk:
         discard(doomed)
 
     def has_layer(self, name: str) -> bool:
-        """Whether a layer is whole."""
-        return (self.root / "layers" / name / "record").exists()
+        """Whether a layer is there, with a record that can be read."""
+        return self.layer(name) is not None
 
     def set_aside(self, name: str) -> None:
         """Move a damaged layer or document away; what is mounted from it stays mounted."""
@@ -172,10 +180,10 @@ class Disk:
     def layer_names(self, diff: str) -> list[str]:
         """The layers with the diffID `diff`: none, one, or one for each set of inherited folders."""
         prefix = diff.removeprefix("sha256:")
-        plain = self.root / "layers" / prefix
-        if plain.is_dir():
+        if self.has_layer(prefix):
             return [prefix]
-        return sorted(path.name for path in (self.root / "layers").glob(f"{prefix}-*"))
+        names = sorted(path.name for path in (self.root / "layers").glob(f"{prefix}-*"))
+        return [name for name in names if self.has_layer(name)]
 
     def short(self, name: str) -> str:
         """The path of a layer's content relative to the root, as it goes into mount options."""
@@ -188,6 +196,11 @@ class Disk:
                 return
             raise HostError(f"cannot store layer {name}: its short name is taken by {link.readlink()}")
         link.symlink_to(target)
+
+
+def blob_name(digest: str) -> str:
+    """Where the document with this digest is."""
+    return f"blobs/sha256/{digest.removeprefix('sha256:')}"
 
 
 def short_name(name: str) -> str:

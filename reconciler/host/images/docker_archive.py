@@ -29,6 +29,8 @@ _LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 class DockerArchive:
     """One image of an archive."""
 
+    mirror = ""
+
     def __init__(self, reference: str, files: Files, tag: str) -> None:
         self._reference = reference
         self._files = files

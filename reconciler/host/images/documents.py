@@ -65,7 +65,8 @@ class Platform:
     variant: str = ""
 
     def __str__(self) -> str:
-        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+        text = "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+        return "".join(letter if letter.isprintable() else "?" for letter in text)  # a stranger's words, in messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +239,7 @@ def read_descriptor(value: object) -> Descriptor:
     if not isinstance(media_type, str):
         raise ValueError("a descriptor has no media type")
     if type(size) is not int or not 0 <= size <= SIZE_LIMIT:
-        raise ValueError(f"size {str(size)[:40]} of a descriptor is not possible")
+        raise ValueError(f"size {ascii(size)[:40]} of a descriptor is not possible")
     return Descriptor(media_type, check_digest(value.get("digest")), size)
 
 
@@ -251,6 +252,7 @@ _ARCHITECTURES = {
     "armv6l": Platform("linux", "arm", "v6"),
     "i686": Platform("linux", "386"),
 }
+SHOWN = 20  # platforms in a message
 _ARM = ("v8", "v7", "v6", "v5")
 
 
@@ -267,8 +269,9 @@ def choose(entries: Sequence[Entry], host: Platform) -> Descriptor:
                 return entry.descriptor
     if len(entries) == 1 and entries[0].platform is None:
         return entries[0].descriptor
-    there = ", ".join(sorted({str(entry.platform) for entry in entries if entry.platform})) or "nothing"
-    raise ValueError(f"there is none for {host}; there is {there}")
+    found = sorted({str(entry.platform) for entry in entries if entry.platform})
+    there = ", ".join(found[:SHOWN]) + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
+    raise ValueError(f"there is none for {host}; there is {there or 'nothing'}")
 
 
 def _variants(host: Platform) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ reading those files; called by `store`.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from reconciler.errors import HostError
 
 FILE_LIMIT = 1 << 20
 _HUB_HOST = "registry-1.docker.io"
+_HOST_PORT = re.compile(r"_([0-9]+)_$")  # where a file name can have no colon
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,16 @@ def endpoints(host: str, mirrors: Iterable[str], folder: Path) -> tuple[Endpoint
     """Where to ask for images of the registry `host`, in this order. Raises HostError."""
     own = [_mirror(url, host) for name, _, url in (item.partition("=") for item in mirrors) if name == host]
     return (*own, *_in_folder(host, folder))
+
+
+def named(mirrors: Iterable[str], folder: Path) -> tuple[str, ...]:
+    """The registries that have mirrors or certificates of their own."""
+    found = {item.partition("=")[0] for item in mirrors}
+    try:
+        names = [place.name for place in folder.iterdir() if place.is_dir() and place.name != "_default"]
+    except OSError:  # most hosts have no such folder
+        names = []
+    return tuple(sorted(found | {_HOST_PORT.sub(r":\1", name) for name in names}))
 
 
 def _mirror(url: str, host: str) -> Endpoint:

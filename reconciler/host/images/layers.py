@@ -7,133 +7,119 @@ by `store`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
-from reconciler.errors import HostError
+from reconciler.core.progress import LayerProgress, Pace, Progress
+from reconciler.errors import HostError, ReconcilerError
 from reconciler.host.images.disk import Disk, discard
 from reconciler.host.images.documents import Descriptor
 from reconciler.host.images.inherit import Attributes, attributes, give, layer_name
+from reconciler.host.images.locks import Locks
+from reconciler.host.images.mirrors import Mirrors
 from reconciler.host.images.overlay import Limits
 from reconciler.host.images.resolve import Resolved, Source
 from reconciler.host.images.unpacker import Unpacked, Unpacker
-from reconciler.ports import Progress, Report
+from reconciler.ports import Report
 
 AT_ONCE = 2  # one process each
 
 Extracted = tuple[Path, Unpacked]
 
 
-class Locks:
-    """One lock per layer that is being fetched."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._locks: dict[str, threading.Lock] = {}
-
-    @contextmanager
-    def hold(self, names: set[str]) -> Iterator[None]:
-        """Hold the locks of all `names`; taken in order, so that two holders never wait for each other."""
-        with ExitStack() as held:
-            for name in sorted(names):
-                with self._guard:
-                    lock = self._locks.setdefault(name, threading.Lock())
-                held.enter_context(lock)
-            yield
-
-
-class Gate:
-    """Many may pull at the same time; who throws things away is alone."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._inside = 0
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """While something is added."""
-        with self._changed:
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """While something is taken away: nobody comes in until this is over."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._inside == 0)
-            yield
+class _StoppedError(ReconcilerError):
+    """Another layer of the pull failed; nobody hears of this one, and it is nobody's fault."""
 
 
 class Counter:
-    """Bytes of a pull so far, told to whoever asked for reports."""
+    """Bytes of a pull so far, layer by layer, told to whoever asked for reports."""
 
-    def __init__(self, reference: str, total: int, report: Report) -> None:
+    def __init__(self, reference: str, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
         self.stopped = False
-        self._reference = reference
-        self._total = total
+        self.reference = reference
         self._report = report
+        self._clock = clock
         self._lock = threading.Lock()
-        self._done = 0
-        self._note = ""
+        self._layers: dict[str, tuple[int, int, Pace]] = {}  # digest -> done, size
+        self._pace = Pace(clock())
 
-    def advance(self, count: int) -> None:
-        """`count` more bytes have come."""
-        if self.stopped:
-            raise HostError(f"cannot pull {self._reference}: another layer failed")
+    def expect(self, layer: Descriptor) -> None:
+        """`layer` will come, from its first byte; also when some of it came from a mirror that failed."""
         with self._lock:
-            self._done += count
-            self._report(Progress(self._reference, min(self._done, self._total), self._total, self._note))
+            self._layers[layer.digest] = 0, layer.size, Pace(self._clock())
 
-    def note(self, text: str) -> None:
-        """What is happening now."""
-        self._note = text
-        self.advance(0)
+    def advance(self, digest: str, count: int) -> None:
+        """`count` more bytes of a layer have come."""
+        if self.stopped:
+            raise _StoppedError
+        with self._lock:
+            done, size, pace = self._layers[digest]
+            done = min(done + count, size)
+            self._layers[digest] = done, size, pace.after(self._clock(), done)
+            self._tell(over=False)
+
+    def end(self) -> None:
+        """Nothing more will come; said only of what was begun."""
+        with self._lock:
+            if self._layers:
+                self._tell(over=True)
+
+    def _tell(self, *, over: bool) -> None:
+        now = self._clock()
+        layers = tuple(
+            LayerProgress(digest, done, size, pace.rate) for digest, (done, size, pace) in self._layers.items()
+        )
+        done = sum(layer.done for layer in layers)
+        self._pace = self._pace.after(now, done)
+        total = sum(layer.size for layer in layers)
+        self._report(Progress(self.reference, done, total, self._pace.rate, layers, over, now))
 
 
 class Layers:
     """What one pull does about its layers."""
 
-    def __init__(self, disk: Disk, locks: Locks, limits: Limits) -> None:
+    def __init__(self, disk: Disk, locks: Locks, limits: Limits, mirrors: Mirrors) -> None:
         self._disk = disk
         self._locks = locks
+        self._mirrors = mirrors
         self._limits = limits
 
     def complete(self, sources: Sequence[Source], image: Resolved, reference: str, report: Report) -> list[str]:
         """Make every layer of `image` whole; their names in the store, lowest first."""
         missing = {diff for _, diff in image.layers if not self._disk.layer_names(diff)}
-        with self._locks.hold(missing):
-            return _Fetch(self._disk, self._limits, sources, reference).run(image, report)
+        counter = Counter(reference, report)
+        try:
+            with self._locks.hold(missing):
+                return _Fetch(self._disk, self._limits, self._mirrors, sources, counter).run(image)
+        finally:
+            counter.end()
 
 
 class _Fetch:
     """One run over the layers of an image, with the locks held."""
 
-    def __init__(self, disk: Disk, limits: Limits, sources: Sequence[Source], reference: str) -> None:
+    def __init__(self, disk: Disk, limits: Limits, mirrors: Mirrors, sources: Sequence[Source], counter: Counter):
         self._disk = disk
         self._limits = limits
+        self._mirrors = mirrors
         self._sources = sources
-        self._reference = reference
-        self._unpacker = Unpacker(reference, limits)
+        self._counter = counter
+        self._reference = counter.reference
+        self._unpacker = Unpacker(counter.reference, limits)
         self._folders: list[Path] = []
 
-    def run(self, image: Resolved, report: Report) -> list[str]:
+    def run(self, image: Resolved) -> list[str]:
         blobs = {diff: blob for blob, diff in image.layers}
         missing = [diff for diff in blobs if not self._disk.layer_names(diff)]
-        self._counter = Counter(self._reference, sum(blobs[diff].size for diff in missing), report)
         if not missing:
             return self._commit_all(image, {})
         with self._unpacker, self._disk.writing_back(), ThreadPoolExecutor(AT_ONCE, "layer") as pool:
-            coming = {
-                diff: pool.submit(self._extract, blobs[diff], diff, f"layer {number}/{len(missing)}")
-                for number, diff in enumerate(missing, 1)
-            }
+            for diff in missing:
+                self._counter.expect(blobs[diff])
+            coming = {diff: pool.submit(self._extract, blobs[diff], diff) for diff in missing}
             try:
                 return self._commit_all(image, coming)
             finally:
@@ -142,19 +128,15 @@ class _Fetch:
                 for folder in self._folders:
                     discard(folder)
 
-    def _extract(self, blob: Descriptor, diff: str, note: str) -> Extracted:
-        self._counter.note(note)
-        for source in self._sources[:-1]:
-            with suppress(HostError):  # a mirror that has it not, or not as it should be
-                return self._extract_from(source, blob, diff)
-        return self._extract_from(self._sources[-1], blob, diff)
+    def _extract(self, blob: Descriptor, diff: str) -> Extracted:
+        return self._mirrors.first(self._sources, lambda source: self._extract_from(source, blob, diff))
 
     def _extract_from(self, source: Source, blob: Descriptor, diff: str) -> Extracted:
         folder = self._disk.new_layer()
         self._folders.append(folder)
-        found = self._unpacker.unpack(
-            blob, folder / "diff", lambda sink: source.send(blob, sink, self._counter.advance)
-        )
+        self._counter.expect(blob)
+        advance = partial(self._counter.advance, blob.digest)
+        found = self._unpacker.unpack(blob, folder / "diff", lambda sink: source.send(blob, sink, advance))
         if found.diff != diff:
             raise HostError(
                 f"cannot unpack layer {blob.digest[:19]} of {self._reference}: "
@@ -200,7 +182,7 @@ class _Fetch:
     def _again(self, blob: Descriptor, diff: str) -> Extracted:
         """A layer that is here, but took its folders' owners from other layers than those of this image."""
         with Unpacker(self._reference, self._limits) as self._unpacker:
-            return self._extract(blob, diff, "layer over other ones")
+            return self._extract(blob, diff)
 
 
 def _taken(implied: object, below: list[Path]) -> list[tuple[bytes, Attributes]]:

@@ -14,6 +14,8 @@ from reconciler.host.images.files import Advance, Files, Stamp
 class Layout:
     """One image of a layout."""
 
+    mirror = ""
+
     def __init__(self, reference: str, files: Files, tag: str) -> None:
         self._reference = reference
         self._files = files

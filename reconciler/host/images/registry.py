@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
+from tenacity import Retrying
+
 from reconciler.core.reference import Reference
 from reconciler.errors import HostError
 from reconciler.host.images.auth import (
@@ -26,8 +28,18 @@ from reconciler.host.images.auth import (
 )
 from reconciler.host.images.credentials import Credential, Credentials
 from reconciler.host.images.documents import DOCUMENT_LIMIT, INDEXES, MANIFESTS, Descriptor, digest_of, is_digest
+from reconciler.host.images.exchange import Answer
 from reconciler.host.images.hosts import Endpoint
-from reconciler.host.images.transport import Answer, Transport, TryAgainError, refuse_status, retrying, said
+from reconciler.host.images.mirrors import NotHereError
+from reconciler.host.images.transport import (
+    ATTEMPTS,
+    MIRROR_ATTEMPTS,
+    Transport,
+    TryAgainError,
+    refuse_status,
+    retrying,
+    said,
+)
 
 CHUNK = 1 << 18
 BASIC_LIFE = 300.0  # seconds after which a login is read again
@@ -63,6 +75,11 @@ class Registry:
             access.transport.trust(endpoint.host, endpoint.trust)
         self._scope = f"repository:{reference.repository}:pull"
 
+    @property
+    def mirror(self) -> str:
+        """What this mirror is known by; "" for the registry itself."""
+        return self._host if self._endpoint.mirrors else ""
+
     def top(self) -> tuple[str, bytes]:
         """Type and text of the manifest or index that the reference names."""
         self._may_ask()
@@ -83,7 +100,7 @@ class Registry:
 
     def _may_ask(self) -> None:
         if not self._reference.digest and not self._endpoint.resolve:
-            raise HostError(f"cannot {self._what}: the mirror {self._host} is not asked what a tag means")
+            raise NotHereError(f"cannot {self._what}: the mirror {self._host} is not asked what a tag means")
 
     def document(self, descriptor: Descriptor) -> bytes:
         """A manifest or config by its digest, checked."""
@@ -95,7 +112,7 @@ class Registry:
     def send(self, layer: Descriptor, sink: int, advance: Advance) -> None:
         """Write the blob of `layer` into the descriptor `sink`; `advance` hears of every piece, in bytes."""
         transfer = _Transfer(layer, sink, advance)
-        retrying(self._transport.sleep)(self._transfer, transfer)
+        self._retrying()(self._transfer, transfer)
 
     @property
     def _what(self) -> str:
@@ -120,7 +137,10 @@ class Registry:
                 url, lambda more: self._transport.get(url, {**headers, **more}, DOCUMENT_LIMIT), 200
             )
 
-        return retrying(self._transport.sleep)(ask)
+        return self._retrying()(ask)
+
+    def _retrying(self) -> Retrying:
+        return retrying(self._transport.sleep, MIRROR_ATTEMPTS if self.mirror else ATTEMPTS)
 
     # --- authorization ---------------------------------------------------------------------------------------------
 

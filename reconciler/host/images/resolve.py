@@ -5,8 +5,7 @@ Fetches two or three small documents and no layer. Called by `store`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +23,7 @@ from reconciler.host.images.documents import (
     read_json,
     read_manifest,
 )
+from reconciler.host.images.mirrors import Place
 from reconciler.settings import ImageLimits
 
 DEPTH = 2  # an index may list an index, and no more
@@ -31,7 +31,7 @@ DEPTH = 2  # an index may list an index, and no more
 Advance = Callable[[int], None]
 
 
-class Source(Protocol):
+class Source(Place, Protocol):
     """Where one image comes from."""
 
     def top(self) -> tuple[str, bytes]:
@@ -59,16 +59,8 @@ class Resolved:
     layers: tuple[tuple[Descriptor, str], ...]
 
 
-def resolve(sources: Sequence[Source], host: Platform, reference: str, limits: ImageLimits | None = None) -> Resolved:
-    """The image that the first good one of `sources` has for `host`. Raises HostError."""
-    limits = limits or ImageLimits()
-    for source in sources[:-1]:
-        with suppress(HostError):
-            return _resolve(source, host, reference, limits)
-    return _resolve(sources[-1], host, reference, limits)
-
-
-def _resolve(source: Source, host: Platform, reference: str, limits: ImageLimits) -> Resolved:
+def resolve(source: Source, host: Platform, reference: str, limits: ImageLimits) -> Resolved:
+    """The image that `source` has for `host`. Raises HostError."""
     try:
         named, text, manifest = _manifest(source, host)
         check_limits(len(text), manifest, limits)

@@ -12,7 +12,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
@@ -26,13 +25,16 @@ from reconciler.host.images.auth import Tokens
 from reconciler.host.images.collect import Collected, Needed, collect
 from reconciler.host.images.config import read_config
 from reconciler.host.images.credentials import Credentials, auth_files
-from reconciler.host.images.disk import Disk
+from reconciler.host.images.disk import Disk, blob_name
 from reconciler.host.images.docker_archive import DockerArchive
 from reconciler.host.images.documents import Platform, digest_of, host_platform
 from reconciler.host.images.files import Archive, Folder
 from reconciler.host.images.hosts import Endpoint, endpoints
-from reconciler.host.images.layers import Gate, Layers, Locks
+from reconciler.host.images.kept import Documents, Kept
+from reconciler.host.images.layers import Layers
 from reconciler.host.images.layout import Layout
+from reconciler.host.images.locks import Gate, Locks
+from reconciler.host.images.mirrors import Mirrors
 from reconciler.host.images.names import Named, read_named
 from reconciler.host.images.overlay import Limits
 from reconciler.host.images.resolve import Resolved, Source, manifest_digest, resolve
@@ -60,7 +62,10 @@ class ImageStore:
         self._disk = Disk(settings.images)
         self._allowed = settings.image_limits
         self._limits = layer_limits(settings.image_limits)
-        self._layers = Layers(self._disk, Locks(), self._limits)
+        self._known = Mirrors(clock)
+        locks = Locks()
+        self._documents = Documents(self._disk, locks)
+        self._layers = Layers(self._disk, locks, self._limits, self._known)
         logins = Credentials(auth_files(settings.registry_auth, Path.home()))
         self._registry = cache(lambda: _registries(settings, logins, sleep))
         self._mirrors = settings.registry_mirrors
@@ -68,7 +73,7 @@ class ImageStore:
         self._host = host_platform(os.uname().machine)
         self._trust = Trust(settings.trust, self._sources)
         self._clock = clock
-        self._gate = Gate()
+        self._gate = Gate(settings.images / "lock")
         self._lock = threading.Lock()
         self._seen: dict[str, SeenImage] | None = None
         self._stamps: dict[str, tuple[int, int, int]] = {}
@@ -83,26 +88,30 @@ class ImageStore:
     def pull(self, reference: str, report: Report, platform: str = "") -> None:
         """Make `reference` whole in the store. Raises HostError, and leaves nothing half done visible."""
         try:
-            asked = self._clock()
-            sources = self._sources(reference)
-            self._trust.admit(reference)
-            image = resolve(sources, self._platform(platform), reference, self._allowed)
-            trust = self._trust.decide(reference, (image.named, image.digest))
-            with self._gate.together():
-                names = self._layers.complete(sources, image, reference, report)
-                self._write(image, names)
-                self._name(
-                    Named(
-                        reference=reference,
-                        digest=image.digest,
-                        platform=platform,
-                        named=image.named,
-                        checked_at=asked,
-                        trust=trust,
-                    )
-                )
+            with self._documents.pulling():
+                self._pull(reference, report, platform)
         except OSError as error:
             raise HostError(f"cannot pull {reference}: {error.strerror or error}") from error
+
+    def _pull(self, reference: str, report: Report, platform: str) -> None:
+        asked = self._clock()
+        sources = self._sources(reference)
+        self._trust.admit(reference)
+        image = self._known.first(sources, lambda source: self._resolve(source, reference, platform))
+        trust = self._trust.decide(reference, (image.named, image.digest))
+        with self._gate.together():
+            names = self._layers.complete(sources, image, image_key(reference, platform), report)
+            self._write(image, names)
+            self._name(
+                Named(
+                    reference=reference,
+                    digest=image.digest,
+                    platform=platform,
+                    named=image.named,
+                    checked_at=asked,
+                    trust=trust,
+                )
+            )
 
     def check(self, reference: str, report: Report, platform: str = "") -> None:
         """Ask what the tag `reference` names now, and pull that when it is something else. Raises HostError."""
@@ -121,11 +130,11 @@ class ImageStore:
 
     def current_digest(self, reference: str) -> str:
         """What the tag `reference` names in its registry now. Raises HostError."""
-        places = self._registries(reference)
-        for place in places[:-1]:
-            with suppress(HostError):
-                return place.current_digest()
-        return places[-1].current_digest()
+        return self._known.first(self._registries(reference), lambda place: place.current_digest())
+
+    def mirrors(self) -> Mapping[str, str]:
+        """The mirrors that were passed over, and why."""
+        return self._known.failures()
 
     def seen(self) -> Mapping[str, SeenImage]:
         """What is whole, by `image_key`. Reads the disk once; later only what a pull or a layout has changed."""
@@ -154,7 +163,7 @@ class ImageStore:
 
     def collect(self, references: Collection[str], digests: Collection[str], age: float) -> Collected:
         """Throw away what these do not need and was pulled more than `age` seconds ago; waits for running pulls."""
-        with self._gate.alone():
+        with self._gate.alone(patient=False):
             gone = collect(self._disk, Needed(references=references, digests=digests), self._clock() - age)
             self._disk.write(_COLLECTED, b"")
             with self._lock:
@@ -170,6 +179,10 @@ class ImageStore:
         except FileNotFoundError:
             return None, 0.0
 
+    def layer_sizes(self) -> Mapping[str, int]:
+        """Bytes of every layer, unpacked."""
+        return {name: _number((self._disk.layer(name) or {}).get("size")) for name in self._disk.names("layers")}
+
     def verify(self) -> Mapping[str, tuple[str, ...]]:
         """What is damaged: layer or document -> what is wrong with it, in a few sentences. Reads everything."""
         found: dict[str, tuple[str, ...]] = {}
@@ -177,9 +190,9 @@ class ImageStore:
             for name in self._disk.names("layers"):
                 if why := child.verify(self._disk.root / "layers" / name / "diff"):
                     found[name] = why
-        for name in self._disk.names("blobs/sha256"):
-            if digest_of(self._disk.read(_blob(name)) or b"") != f"sha256:{name}":
-                found[name] = ("its content has changed",)
+            for name in self._disk.names("blobs/sha256"):
+                if digest_of(self._disk.read(blob_name(name)) or b"") != f"sha256:{name}":
+                    found[name] = ("its content has changed",)
         return found
 
     def set_aside(self, damaged: Collection[str]) -> None:
@@ -211,6 +224,9 @@ class ImageStore:
         parsed = parse(reference)
         return [self._registry()(place, parsed) for place in endpoints(parsed.host, self._mirrors, self._hosts)]
 
+    def _resolve(self, source: Source, reference: str, platform: str) -> Resolved:
+        return resolve(Kept(source, self._documents), self._platform(platform), reference, self._allowed)
+
     def _platform(self, text: str) -> Platform:
         return Platform(*text.split("/")) if text else self._host
 
@@ -219,8 +235,8 @@ class ImageStore:
     def _write(self, image: Resolved, names: list[str]) -> None:
         size = sum(_number((self._disk.layer(name) or {}).get("size")) for name in set(names))
         for digest, text in ((image.digest, image.text), (image.config.digest, image.config_text)):
-            if self._disk.read(_blob(digest)) != text:
-                self._disk.write(_blob(digest), text)
+            if self._disk.read(blob_name(digest)) != text:
+                self._disk.write(blob_name(digest), text)
         record = {"manifest": image.digest, "config": image.config.digest, "layers": names, "size": size}
         self._disk.write(f"images/{_hex(image.digest)}", json.dumps(record).encode())
 
@@ -258,7 +274,7 @@ class ImageStore:
         if not self._trust.holds(named.reference, named.trust):
             return None
         record = self._image_record(named.digest)
-        text = self._disk.read(_blob(str(record.get("config")))) if record else None
+        text = self._disk.read(blob_name(str(record.get("config")))) if record else None
         if record is None or text is None or not all(map(self._disk.has_layer, _texts(record.get("layers")))):
             return None
         try:
@@ -320,10 +336,6 @@ def layer_limits(limits: ImageLimits) -> Limits:
 
 def _hex(digest: str) -> str:
     return digest.removeprefix("sha256:")
-
-
-def _blob(digest: str) -> str:
-    return f"blobs/sha256/{_hex(digest)}"
 
 
 def _reference_record(key: str) -> str:

@@ -1,7 +1,6 @@
-"""HTTP to registries: requests without credentials of its own, redirects by hand, short bounded retries.
+"""HTTP to registries: whom to believe, redirects by hand, short bounded retries; without credentials of its own.
 
-httpx2 asks for documents, http.client streams blobs, since that costs a third of the processor. Knows nothing of
-images; called by `registry`. Longer retries than these belong to the queue.
+Knows nothing of images; called by `registry`. Longer retries than these belong to the queue.
 """
 
 from __future__ import annotations
@@ -10,26 +9,25 @@ import email.utils
 import http.client
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-import httpx2
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from reconciler.errors import HostError
+from reconciler.host.images.exchange import ERROR_LIMIT, Answer, Asking, Exchange
 from reconciler.host.images.hosts import Trust
-from reconciler.host.images.route import connect, is_loopback, proxy_for
+from reconciler.host.images.mirrors import NotHereError
+from reconciler.host.images.patience import Patience, patience
+from reconciler.host.images.route import is_loopback
 from reconciler.settings import Settings
 
 ATTEMPTS = 5
+MIRROR_ATTEMPTS = 2  # of what somebody else has too
 LONGEST_WAIT = 60.0  # seconds; a registry that asks for more is left to the queue
-CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
 REDIRECTS = 10
-ERROR_LIMIT = 64 * 1024
 AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _SECRET = frozenset({"authorization", "cookie", "proxy-authorization"})
@@ -46,22 +44,10 @@ class TryAgainError(HostError):
         self.after = after
 
 
-@dataclass(slots=True)
-class Answer:
-    """Status, headers (names in lower case), and the body: read, or still to be streamed from `stream`."""
-
-    url: str
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = b""
-    stream: http.client.HTTPResponse | None = None
-    close: Callable[[], None] = field(default=lambda: None)
-
-
-def retrying(sleep: Sleep) -> Retrying:
+def retrying(sleep: Sleep, attempts: int = ATTEMPTS) -> Retrying:
     """The policy for everything short: a few attempts, as far apart as the registry asks or a little more each."""
     return Retrying(
-        stop=stop_after_attempt(ATTEMPTS),
+        stop=stop_after_attempt(attempts),
         wait=_wait,
         retry=retry_if_exception_type(TryAgainError),
         sleep=sleep,
@@ -80,6 +66,8 @@ def refuse_status(answer: Answer, what: str, now: float) -> HostError:
     """The error for a status that is no success: worth another attempt, or not."""
     meaning = http.client.responses.get(answer.status, "")
     why = f"cannot {what}: {urlsplit(answer.url).hostname} answered {answer.status} {meaning}".strip()
+    if answer.status == 404:
+        return NotHereError(why + said(answer.body))
     if answer.status not in AGAIN:
         return HostError(why + said(answer.body))
     after = parse_retry_after(answer.headers.get("retry-after", ""), now)
@@ -132,8 +120,9 @@ def _place(parts: SplitResult) -> str:
 class Transport:
     """Connections of one daemon to all registries. Safe for threads."""
 
-    def __init__(self, settings: Settings, sleep: Sleep = time.sleep) -> None:
+    def __init__(self, settings: Settings, sleep: Sleep = time.sleep, waits: Patience | None = None) -> None:
         self.sleep = sleep
+        self._exchange = Exchange(waits or patience(settings.image_limits))
         self._insecure = frozenset(settings.insecure_registries)
         self._verified = ssl.create_default_context()
         if settings.registry_ca is not None:
@@ -142,7 +131,6 @@ class Transport:
         self._unverified.check_hostname = False
         self._unverified.verify_mode = ssl.CERT_NONE
         self._trusts: dict[str, ssl.SSLContext] = {}
-        self._clients: dict[tuple[ssl.SSLContext, str], httpx2.Client] = {}
         self._bases: dict[str, str] = {}
 
     def base(self, host: str) -> str:
@@ -154,11 +142,11 @@ class Transport:
         return self._bases[host]
 
     def _probe(self, host: str) -> str:
-        """What `host` speaks. Raises TryAgainError when it does not listen or its certificate is not good."""
+        """What `host` speaks. Raises TryAgainError when it does not listen, or its certificate or ours is not good."""
         try:
             self.get(f"https://{host}/v2/", {}, ERROR_LIMIT)
         except TryAgainError as error:
-            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            if "CERTIFICATE" in str(error).upper():  # one of the two is not good enough; it does speak TLS
                 raise
             self.get(f"http://{host}/v2/", {}, ERROR_LIMIT)
             return f"http://{host}"
@@ -197,58 +185,41 @@ class Transport:
 
     def get(self, url: str, headers: Mapping[str, str], limit: int) -> Answer:
         """The answer with at most `limit` bytes of body, after redirects. Raises HostError or TryAgainError."""
-        return self._follow(url, headers, lambda target, kept: self._ask(target, kept, limit))
+        return self._follow(url, headers, lambda target, kept: self._ask(target, limit, headers=kept))
 
     def head(self, url: str, headers: Mapping[str, str]) -> Answer:
         """The answer without its body, after redirects."""
-        return self._follow(url, headers, lambda target, kept: self._ask(target, kept, 0, method="HEAD"))
+        return self._follow(url, headers, lambda target, kept: self._ask(target, 0, headers=kept, method="HEAD"))
 
     def post(self, url: str, form: Mapping[str, str], limit: int) -> Answer:
         """The answer to a form; a redirect is an answer, since a form may hold secrets."""
-        return self._ask(url, {}, limit, form, "POST")
+        return self._ask(url, limit, headers={}, method="POST", form=form)
 
     def may_carry_secrets(self, url: str) -> bool:
         """Whether passwords may go there: over TLS, or where an operator allows less."""
         parts = urlsplit(url)
         return parts.scheme == "https" or parts.netloc in self._insecure or is_loopback(parts.netloc)
 
-    def _ask(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        limit: int,
-        form: Mapping[str, str] | None = None,
-        method: str = "GET",
-    ) -> Answer:
-        parts = urlsplit(url)
-        way = (self._context(parts), proxy_for(parts))
-        client = self._clients.get(way) or self._clients.setdefault(way, _client(*way))
-        try:
-            with client.stream(method, url, headers=dict(headers), data=form) as response:
-                most = limit if response.status_code < 300 else ERROR_LIMIT
-                body = _read(response.iter_raw(), most, strict=response.status_code < 300)
-                return Answer(url, response.status_code, response.headers, body)
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise TryAgainError(f"cannot ask {_place(parts)}: {_reason(error)}") from error
-
     # --- blobs -----------------------------------------------------------------------------------------------
 
     def open(self, url: str, headers: Mapping[str, str]) -> Answer:
         """The answer with its body still to be read; the caller closes it."""
-        return self._follow(url, headers, self._open)
+        return self._follow(url, headers, lambda target, kept: self._ask(target, headers=kept))
 
-    def _open(self, url: str, headers: Mapping[str, str]) -> Answer:
+    def _ask(
+        self,
+        url: str,
+        limit: int | None = None,
+        *,
+        headers: Mapping[str, str],
+        method: str = "GET",
+        form: Mapping[str, str] | None = None,
+    ) -> Answer:
         parts = urlsplit(url)
-        connection, path, more = connect(parts, self._context(parts), READ_TIMEOUT)
         try:
-            connection.request("GET", path, headers={"Accept-Encoding": "identity", **headers, **more})
-            response = connection.getresponse()
-            body = b"" if response.status < 300 else response.read(ERROR_LIMIT)
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
+            return self._exchange.ask(Asking(parts, self._context(parts), headers, method, form, limit))
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise TryAgainError(f"cannot ask {_place(parts)}: {_reason(error)}") from error
-        names = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(url, response.status, names, body, response, connection.close)
 
     def _follow(self, url: str, headers: Mapping[str, str], send: Callable[[str, Mapping[str, str]], Answer]) -> Answer:
         for _ in range(REDIRECTS + 1):
@@ -265,26 +236,6 @@ def _authority(context: ssl.SSLContext, path: Path) -> None:
         context.load_verify_locations(path)
     except OSError as error:
         raise HostError(f"cannot read the certificates in {path}: {error.strerror or error}") from None
-
-
-def _client(context: ssl.SSLContext, proxy: str) -> httpx2.Client:
-    timeout = httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
-    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    headers = {"Accept-Encoding": "identity", "User-Agent": "reconciler"}
-    return httpx2.Client(
-        verify=context, timeout=timeout, headers=headers, cookies=no_cookies, proxy=proxy or None, trust_env=False
-    )
-
-
-def _read(pieces: Iterable[bytes], limit: int, *, strict: bool) -> bytes:
-    body = b""
-    for piece in pieces:
-        body += piece
-        if len(body) > limit:
-            if strict:
-                raise HostError(f"cannot read the registry's answer: it has more than {limit} bytes")
-            return body[:limit]
-    return body
 
 
 def _reason(error: Exception) -> str:

@@ -29,6 +29,7 @@ class Readers:
 
     images: Callable[[], Mapping[str, SeenImage]]
     usage: Callable[[], tuple[float | None, float]]  # of the image store
+    mirrors: Callable[[], Mapping[str, str]]
     volumes: Callable[[], frozenset[str]]
     containers: Containers
     links: Callable[[], Links]
@@ -71,6 +72,7 @@ class Observer:
             routes=self._links.routes,
             collected_at=self._usage[0],
             disk_used=self._usage[1],
+            mirrors=self.readers.mirrors(),
         )
 
     def _join(self, found: Mapping[str, SeenContainer]) -> dict[str, SeenContainer]:

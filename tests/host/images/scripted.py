@@ -44,7 +44,7 @@ class Server:
         self.content: dict[str, Reply] = {"/v2/": Reply(b"{}")}
         self.script: Script = lambda _: None
         self.asked: list[Asked] = []
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._http = _Listener(("127.0.0.1", 0), _handler(self))
         self.host = f"127.0.0.1:{self._http.server_port}"
 
     def answer(self, asked: Asked) -> Reply:
@@ -93,6 +93,11 @@ class Server:
             self._http.shutdown()
             self._http.server_close()
             thread.join()
+
+
+class _Listener(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up in the middle is what many tests are about."""
 
 
 def _handler(server: Server) -> type[BaseHTTPRequestHandler]:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.host.images import tar as archive
+from reconciler.host.images.config import read_config
 from reconciler.host.images.documents import (
     Descriptor,
     Entry,
@@ -210,3 +211,23 @@ def test_which_image_of_a_layout() -> None:
         select((one, two), "3")
     with pytest.raises(ValueError, match="the layout has 2 images for '1'"):
         select((one, one), "1")
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[2J", "\u202e"])
+def test_what_an_image_says_of_its_platform_stays_on_one_line(text: str) -> None:
+    """Found by fuzzing."""
+    entry = Entry(Descriptor(MANIFEST, DIGEST, 1), Platform(text, "amd64"))
+    for refuse in (
+        lambda: choose([entry, entry], Platform("linux", "amd64")),
+        lambda: read_config(json.dumps({"os": text, "architecture": "amd64"}).encode(), Platform("linux", "amd64")),
+    ):
+        with pytest.raises(ValueError, match="linux/amd64") as caught:
+            refuse()
+        assert str(caught.value).isprintable()
+
+
+def test_an_index_of_thousands_is_not_listed_in_full() -> None:
+    entries = [Entry(Descriptor(MANIFEST, DIGEST, 1), Platform("linux", f"m{at}")) for at in range(5000)]
+    with pytest.raises(ValueError, match="and 4980 more") as caught:
+        choose(entries, Platform("linux", "amd64"))
+    assert len(str(caught.value)) < 1000

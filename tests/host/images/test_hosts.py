@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import HostError
-from reconciler.host.images.hosts import Endpoint, Trust, endpoints, laid_certificates, parse_hosts
+from reconciler.host.images.hosts import Endpoint, Trust, endpoints, laid_certificates, named, parse_hosts
 from reconciler.host.images.store import ImageStore
 from reconciler.host.images.transport import Transport
 from reconciler.settings import Settings
@@ -110,6 +110,19 @@ def test_names_of_the_folder(name: str, tmp_path: Path) -> None:
     (tmp_path / name / "hosts.toml").write_text('[host."https://m.example"]')
     first, last = endpoints("r.example:5000", (), tmp_path)
     assert (first.host, last.host) == ("m.example", "r.example:5000")
+
+
+def test_which_registries_are_named(tmp_path: Path) -> None:
+    for name in ("r.example:5000", "s.example_5001_", "docker.io", "_default"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a_file").touch()
+    assert named(("docker.io=m", "q.example=n", "q.example=o"), tmp_path) == (
+        "docker.io",
+        "q.example",
+        "r.example:5000",
+        "s.example:5001",
+    )
+    assert named((), NOWHERE) == ()
 
 
 def test_certificates_as_docker_lays_them(tmp_path: Path) -> None:

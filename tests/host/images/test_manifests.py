@@ -43,7 +43,7 @@ MANIFESTS: dict[str, tuple[Change, str]] = {
     "R-13 size -1": (_layer(size=-1), "size -1 of a descriptor is not possible"),
     "R-13 size 2**63": (_layer(size=2**63), "is not possible"),
     "R-13 size 1.5": (_layer(size=1.5), "size 1.5 of a descriptor is not possible"),
-    "R-13 size as text": (_layer(size="5"), "size 5 of a descriptor is not possible"),
+    "R-13 size as text": (_layer(size="5"), "size '5' of a descriptor is not possible"),
     "R-13 size true": (_layer(size=True), "size True of a descriptor is not possible"),
     "R-13 one byte more": (
         lambda m: {**m, "layers": [{**m["layers"][0], "size": m["layers"][0]["size"] + 1}]},

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.core.progress import Progress
 from reconciler.host.images.store import ImageStore
-from reconciler.ports import Progress
 from tests.host.images.builder import Member, build_layout, folder, symlink
 from tests.host.images.registries import push
 

@@ -6,15 +6,16 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from reconciler.core.progress import Progress
 from reconciler.errors import HostError
 from reconciler.host.images.store import ImageStore
-from reconciler.ports import Progress
 from reconciler.settings import Settings
-from tests.host.images.builder import Member, build_layout, digest, folder, packed, put, tar
+from tests.host.images.builder import Member, build_layout, digest, folder, packed, plain, put, tar
 from tests.host.images.frame import describe
 from tests.host.images.scripted import Asked, Reply, Server, one_file
 
@@ -119,10 +120,50 @@ def test_progress_ends_at_the_total(store: ImageStore, server: Server) -> None:
     reports: list[Progress] = []
     store.pull(f"{server.host}/app:1", reports.append)
     total = sum(map(len, layers))
-    assert reports[-1] == Progress(f"{server.host}/app:1", total, total, reports[-1].note)
+    *coming, last = reports
+    assert (last.reference, last.done, last.total, last.over) == (f"{server.host}/app:1", total, total, True)
+    assert not any(report.over for report in coming)
     assert {report.total for report in reports} == {total}
-    assert {report.note for report in reports} >= {"layer 2/2"}
+    assert [(layer.digest, layer.done, layer.size) for layer in last.layers] == [
+        (digest(layer), len(layer), len(layer)) for layer in layers
+    ]
+    assert all(report.done == sum(layer.done for layer in report.layers) for report in reports)
     assert [report.done for report in reports] == sorted(report.done for report in reports)
+
+
+def test_a_pull_that_fails_says_its_last_word_and_one_that_has_nothing_to_do_says_none(
+    store: ImageStore, server: Server
+) -> None:
+    layers = [one_file("a"), one_file("b", os.urandom(400_000))]
+    server.image(layers)
+    whole = server.content[f"/v2/app/blobs/{digest(layers[1])}"]
+    server.content[f"/v2/app/blobs/{digest(layers[1])}"] = Reply(b"something else")
+    reports: list[Progress] = []
+    with pytest.raises(HostError):
+        store.pull(f"{server.host}/app:1", reports.append)
+    assert [report.over for report in reports].count(True) == 1
+    assert reports[-1].over
+    assert reports[-1].done < reports[-1].total
+    server.content[f"/v2/app/blobs/{digest(layers[1])}"] = whole
+    store.pull(f"{server.host}/app:1", lambda _: None)
+    reports.clear()
+    store.pull(f"{server.host}/app:1", reports.append)
+    assert reports == []
+
+
+def test_what_came_from_a_mirror_that_failed_is_not_counted_twice(
+    settings: Settings, server: Server, other: Server
+) -> None:
+    layer = one_file("a", os.urandom(900_000))
+    server.image([layer])
+    other.image([layer])
+    other.content[f"/v2/app/blobs/{digest(layer)}"] = Reply(layer[:-9] + b"different")
+    store = ImageStore(replace(settings, registry_mirrors=(f"{server.host}=http://{other.host}",)))
+    store.recover()
+    reports: list[Progress] = []
+    store.pull(f"{server.host}/app:1", reports.append)
+    assert (reports[-1].done, reports[-1].total) == (len(layer), len(layer))
+    assert max(report.done for report in reports[:-1]) <= len(layer)
 
 
 def test_two_pulls_of_one_layer_fetch_it_once(store: ImageStore, server: Server) -> None:
@@ -209,3 +250,32 @@ def test_a_big_layout_document_is_refused(store: ImageStore, tmp_path: Path) -> 
 def test_what_is_put_twice_is_one(tmp_path: Path) -> None:
     assert put(tmp_path, b"x") == put(tmp_path, b"x")
     assert folder("a").kind == b"5"
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", None])
+@pytest.mark.parametrize("restarted", [True, False])
+def test_a_layer_whose_record_a_disk_damaged_is_fetched_again(
+    text: bytes | None, restarted: bool, settings: Settings, server: Server
+) -> None:
+    """And what runs from it keeps it: it only moves away."""
+    layer = one_file("a")
+    server.image([layer, one_file("b")])
+    reference = f"{server.host}/app:1"
+    ImageStore(settings).recover()
+    ImageStore(settings).pull(reference, lambda _: None)
+    (record,) = (settings.images / "layers").glob(f"{digest(plain(layer))[7:]}*/record")
+    record.unlink() if text is None else record.write_bytes(text)
+    store = ImageStore(settings)
+    if restarted:
+        store.recover()
+    assert store.seen() == {}
+    store.pull(reference, lambda _: None)
+    assert reference in store.seen()
+    assert len(server.paths(digest(layer))) == 2
+    if restarted:  # nothing runs here, so nobody needs it
+        assert list((settings.images / "damaged").iterdir()) == []
+        return
+    (aside,) = (settings.images / "damaged").iterdir()
+    assert sorted(path.name for path in aside.iterdir()) == sorted(
+        {"diff", "list"} | ({"record"} if text is not None else set())
+    )
