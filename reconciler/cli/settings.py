@@ -154,6 +154,8 @@ OPTIONS = (
     Option("resync", _seconds, "SECONDS", "how often everything is looked at, whatever happens"),
     Option("workers", _integer(1, 64), "COUNT", "how many tasks run at the same time"),
     Option("pulls", _integer(1, 64), "COUNT", "how many images are fetched at the same time"),
+    Option("image_age", _integer(0, 1 << 31), "SECONDS", "how long images are kept that nothing uses"),
+    Option("image_disk", _integer(1, 100), "PERCENT", "how full the disk may be before they go at once"),
     Option("log_size", _size, "BYTES", "how large one log file of a container may become"),
     Option("log_files", _integer(1, 100), "COUNT", "how many log files of a container are kept"),
     Option("insecure_registries", _hosts, "HOSTS", "registries that may be spoken to without verified TLS"),

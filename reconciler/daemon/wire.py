@@ -129,6 +129,8 @@ def policy(settings: Settings, started: float = 0.0) -> Policy:
         address_pool=settings.address_pool,
         network_prefix=settings.network_prefix,
         log_size=settings.logs.size,
+        disk_limit=settings.image_disk / 100,
+        image_age=float(settings.image_age),
         started=started,
         mark=settings.packet_mark,
     )

@@ -53,7 +53,11 @@ class Wiring:
         bridges = [endpoint.bridge for endpoint in endpoints if endpoint.bridge]
         answers = self.host.ask_each(*map(rtnetlink.get_link, bridges))
         found = {name: rtnetlink.parse_link(body) for name, body in zip(bridges, answers, strict=True) if body}
-        return [self._plug(place, endpoint, found) for place, endpoint in enumerate(endpoints)]
+        return [
+            self._plug(place, endpoint, found)
+            for place, endpoint in enumerate(endpoints)
+            if endpoint.network.driver != "cni"  # its plugins make their own
+        ]
 
     def _plug(self, place: int, endpoint: Endpoint, bridges: dict[str, Link]) -> Plug:
         if endpoint.network.driver != "bridge":

@@ -59,8 +59,7 @@ class BridgeNetworks:
         with saying(f"connect container {id[:12]}"), Netlink() as host:
             self._recover(id)
             with opened(self._pins / id) as namespace:
-                ours = [endpoint for endpoint in endpoints if endpoint.network.driver != "cni"]
-                Wiring(self._instance, id, host, namespace, self._departures).connect(ours)
+                Wiring(self._instance, id, host, namespace, self._departures).connect(endpoints)
                 for endpoint in endpoints:
                     if endpoint.network.driver == "cni":
                         self._plugins.connect(id, endpoint, self._pins / id, namespace.fresh)
@@ -84,9 +83,8 @@ class BridgeNetworks:
         """Set the host's ends down. Nobody says how many there are, and any may be missing."""
         for first in count(0, _AT_ONCE):
             names = [veth_name(id, place) for place in range(first, first + _AT_ONCE)]
-            found = [
-                name for name, link in zip(names, host.ask_each(*map(rtnetlink.get_link, names)), strict=True) if link
-            ]
+            links = host.ask_each(*map(rtnetlink.get_link, names))
+            found = [name for name, link in zip(names, links, strict=True) if link]
             with if_there():
                 host.change(*map(rtnetlink.set_down, found))
             if not found:

@@ -11,7 +11,7 @@ from reconciler.core.networking import Port
 from reconciler.core.progress import LayerProgress, Progress
 from reconciler.core.status import Outcome, Pull, Snapshot, Status, project
 from reconciler.core.steps import Plan, PullImage, Task, Wait
-from tests.core.test_plan import WEB_CONTAINER, host, seen
+from tests.core.hosts import WEB_CONTAINER, host, seen
 from tests.core.worlds import WEB, container, desired
 
 
