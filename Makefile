@@ -35,7 +35,7 @@ check: .venv/test ## linters, types, layers and the tests that need no root
 test: root servers .venv/test ## (sudo) everything: also real containers, networks and registries
 	@$(PYTHON) -m pytest --quiet
 
-bench: root servers .venv/test ## (sudo) speed and memory beside docker and podman, as ratios
+bench: root servers .venv/test ## (sudo) speed and memory beside docker, podman and containerd, as ratios
 	@$(PYTHON) -m tests.bench
 
 root:

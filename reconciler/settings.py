@@ -74,6 +74,8 @@ class Settings:
     resync: float = 30.0  # seconds between full looks at everything
     workers: int = 4
     pulls: int = 3  # images fetched at the same time
+    image_age: int = 7 * 86400  # seconds after which an image that nothing uses goes
+    image_disk: int = 85  # percent; on a fuller disk it goes at once
     logs: LogLimits = field(default_factory=LogLimits)
     image_limits: ImageLimits = field(default_factory=ImageLimits)
     trust: tuple[TrustRule, ...] = ()

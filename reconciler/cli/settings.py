@@ -79,6 +79,16 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _bit(value: object) -> int:
+    try:
+        number = int(str(value), 0)
+    except ValueError:
+        number = 0
+    if isinstance(value, bool | float) or number.bit_count() != 1 or not 0 < number < 1 << 32:
+        raise ValueError("it must be one bit of 32, as 0x1000")
+    return number
+
+
 def _size(value: object) -> int:
     text = str(value).lower().removesuffix("b")
     factor = _SUFFIXES.get(text[-1:], 1)
@@ -139,10 +149,13 @@ OPTIONS = (
     Option("socket_group", _text, "GROUP", "the group that may read the status socket"),
     Option("address_pool", _pool, "NETWORK", "the addresses from which networks are taken"),
     Option("network_prefix", _integer(8, 30), "BITS", "the prefix length of one network"),
+    Option("packet_mark", _bit, "BIT", "the bit of packets' marks that nobody else here uses, nor another instance"),
     Option("cni_path", _folders, "DIRS", "where CNI plugins are looked for, separated by colons"),
     Option("resync", _seconds, "SECONDS", "how often everything is looked at, whatever happens"),
     Option("workers", _integer(1, 64), "COUNT", "how many tasks run at the same time"),
     Option("pulls", _integer(1, 64), "COUNT", "how many images are fetched at the same time"),
+    Option("image_age", _integer(0, 1 << 31), "SECONDS", "how long images are kept that nothing uses"),
+    Option("image_disk", _integer(1, 100), "PERCENT", "how full the disk may be before they go at once"),
     Option("log_size", _size, "BYTES", "how large one log file of a container may become"),
     Option("log_files", _integer(1, 100), "COUNT", "how many log files of a container are kept"),
     Option("insecure_registries", _hosts, "HOSTS", "registries that may be spoken to without verified TLS"),

@@ -15,9 +15,8 @@ from reconciler.core.model import Container, Desired, Observed, SeenContainer, S
 from reconciler.core.reference import is_local, moves
 from reconciler.core.steps import CheckImage, CollectImages, PullImage, Task
 
-# Seconds between two collections and until an image may go; the second pair as in kubelet, for a disk that fills up.
-INTERVAL, AGE = 86400.0, 7 * 86400.0
-FULL_INTERVAL, FULL_AGE = 600.0, 120.0
+INTERVAL = 86400.0  # seconds between two collections
+FULL_INTERVAL, FULL_AGE = 600.0, 120.0  # the same, and how old an image must be, as in kubelet, on a disk that fills up
 
 JUST_NOW = 30.0  # seconds; an answer this old still counts as asked before a container is made
 
@@ -92,22 +91,31 @@ def next_check(wanted: Mapping[str, Container], images: Seen, now: float) -> flo
     return min((time for time in times if time > now), default=None)
 
 
-def collection(desired: Desired, observed: Observed, limit: float, now: float) -> Iterator[Task]:
-    """When what nothing uses is thrown away: every day what is a week old, and sooner on a disk fuller than `limit`.
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """What is kept though nothing uses it: on a disk that is not fuller than the share `full`, for `age` seconds."""
+
+    full: float
+    age: float
+
+
+def collection(desired: Desired, observed: Observed, keep: Keep, now: float) -> Iterator[Task]:
+    """When what nothing uses is thrown away: every day what is old enough, and sooner on a disk that fills up.
 
     Never while something is held: nobody knows what its spec needs.
     """
     if observed.collected_at is None or desired.unavailable or desired.held:
         return
-    full = observed.disk_used >= limit
-    interval, age = (FULL_INTERVAL, FULL_AGE) if full else (INTERVAL, AGE)
+    full = observed.disk_used >= keep.full
+    interval = FULL_INTERVAL if full else min(INTERVAL, max(keep.age, FULL_INTERVAL))
+    age = min(FULL_AGE, keep.age) if full else keep.age
     if observed.collected_at <= now < observed.collected_at + interval:
         return
     wanted = desired.containers.values()
     here = (image_of(container, observed.images) for container in wanted)
     digests = {image.digest for image in here if image} | {seen.image_digest for seen in observed.containers.values()}
     references = {reference for container in wanted for reference in (container.image, container.pulls)}
-    cause = f"the disk is {observed.disk_used:.0%} full" if full else "a day since the last time"
+    cause = f"the disk is {observed.disk_used:.0%} full" if full else f"{human(interval)} since the last time"
     yield Task("collect", cause, (CollectImages(tuple(sorted(references)), tuple(sorted(digests)), age),))
 
 

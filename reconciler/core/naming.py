@@ -27,6 +27,17 @@ def view(scene: Scene, container: Container) -> View | None:
     return dns.view([scene.networks[entry.network] for entry in container.networks], container.dns)
 
 
+def unserved(scene: Scene, found: Mapping[str, Resolver | Refused], container: Container) -> str:
+    """Why a new instance of `container` could not ask for names, "" when it can: it may ask once, as it starts."""
+    wanted = view(scene, container)
+    resolver = found.get(wanted.resolver) if wanted else None
+    if isinstance(resolver, Refused):
+        return resolver.message
+    if wanted and (resolver is None or resolver.name not in scene.observed.resolvers):
+        return f"waits for names of {', '.join(wanted.networks)} to be served"
+    return ""
+
+
 def resolvers(scene: Scene) -> Mapping[str, Resolver | Refused]:
     """All resolvers that somebody needs, by name."""
     return dns.resolvers(scene.networks, scene.observed.networks, _askers(scene), scene.taken)

@@ -75,7 +75,7 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
         _containers(found, wires, now, busy),
         networks.firewall(found, wires.table),
         naming.names(found, wires.resolvers, now),
-        images.collection(desired, observed, policy.disk_limit, now),
+        images.collection(desired, observed, images.Keep(policy.disk_limit, policy.image_age), now),
     )
     open_entries = [entry for entry in entries if entry.key not in busy]
     return Plan(
@@ -142,6 +142,9 @@ def _replica(scene: Scene, wires: Wires, container: Container, now: float) -> It
         yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
     elif current is None and (reason := _occupied(scene, container)):
         yield Wait(lifecycle.key(container.name), reason, now + LISTEN_AGAIN, reads=LISTENERS)
+        yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
+    elif current is None and (reason := naming.unserved(scene, wires.resolvers, container)):
+        yield Wait(lifecycle.key(container.name), reason)
         yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
     elif others:
         moved = _moved(scene, others[0])

@@ -78,7 +78,9 @@ def layout(text: str, folder: str = "/") -> Layout:
     """Read `oci:PATH[:TAG]`; a relative path counts from `folder`, and the tag is `latest` when none is given."""
     found = _LAYOUT.fullmatch(text)
     if not found:
-        raise ValueError(f"'{text}' is no OCI layout: write oci:PATH or oci:PATH:TAG")
+        kind = text.partition(":")[0]
+        what = "OCI layout" if kind == "oci" else "archive of an image"
+        raise ValueError(f"'{text}' is no {what}: write {kind}:PATH or {kind}:PATH:TAG")
     return Layout(normpath(join(folder, found["path"])), found["tag"] or "latest", found["kind"])
 
 

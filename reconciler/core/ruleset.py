@@ -109,6 +109,15 @@ def datagrams(text: str) -> Mapping[int, frozenset[Target]]:
     return {port: frozenset(targets) for port, targets in found.items()}
 
 
+def datagram_limits(text: str) -> Mapping[int, frozenset[str]]:
+    """The elements of `text` that say who may send to each UDP port; a port that everybody may send to is not there."""
+    found: dict[int, set[str]] = {}
+    for element, port in _UDP_LIMIT.findall(text):
+        found.setdefault(int(port), set()).add(element)
+    return {port: frozenset(limits) for port, limits in found.items()}
+
+
+_UDP_LIMIT = re.compile(r"^\t\t\t((?:\S+ \. ){0,2}udp \. (\d+)(?: : goto limited_at)?),$", re.MULTILINE)
 _UDP = re.compile(r"udp \. (\d+) \. \d+ : (\S+) \. (\d+),")
 
 

@@ -29,6 +29,7 @@ class Policy:
     address_pool6: str = "fd72:6563:6f6e::/48"
     log_size: int = 10 * 1024 * 1024
     disk_limit: float = 0.85  # a fuller disk has unused images collected at once
+    image_age: float = 7 * 86400.0  # seconds that they are kept otherwise
     started: float = 0.0
     mark: int = MARK
 

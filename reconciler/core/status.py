@@ -197,6 +197,8 @@ def _troubles(snapshot: Snapshot) -> tuple[Trouble, ...]:
         for outcome in snapshot.outcomes.values()
         if outcome.error
     ]
+    obstacles = snapshot.observed.obstacles if snapshot.observed.networks else ()
+    troubles += [Trouble(key="firewall", message=obstacle) for obstacle in obstacles]
     troubles += [Trouble(key=f"mirror:{name}", message=why) for name, why in snapshot.observed.mirrors.items()]
     return tuple(sorted(troubles, key=lambda trouble: (trouble.key, trouble.message)))
 

@@ -44,7 +44,7 @@ class CollectImages:
     age: float
 
     def __str__(self) -> str:
-        return f"collect images that nothing uses, older than {self.age:g} s"
+        return f"collect images that nothing uses, older than {self.age:.0f} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,23 +273,11 @@ class ResolveNames:
         return f"resolve {', '.join(self.names)}"
 
 
-Step = (
-    PullImage
-    | CollectImages
-    | CheckImage
-    | CreateNetwork
+NetworkStep = (
+    CreateNetwork
     | RemoveNetwork
-    | CreateVolume
-    | CreateContainer
-    | MountContainer
     | ConnectContainer
-    | StartContainer
-    | StopContainer
-    | KillContainer
-    | CleanContainer
     | DisconnectContainer
-    | RemoveContainer
-    | RotateLog
     | ApplyRuleset
     | RemoveRuleset
     | GuardRoutes
@@ -297,6 +285,22 @@ Step = (
     | StopNames
     | WriteNames
     | ResolveNames
+)
+
+Step = (
+    PullImage
+    | CheckImage
+    | CollectImages
+    | CreateVolume
+    | CreateContainer
+    | MountContainer
+    | StartContainer
+    | StopContainer
+    | KillContainer
+    | CleanContainer
+    | RemoveContainer
+    | RotateLog
+    | NetworkStep
 )
 
 

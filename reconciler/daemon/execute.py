@@ -22,6 +22,7 @@ from reconciler.core.steps import (
     GuardRoutes,
     KillContainer,
     MountContainer,
+    NetworkStep,
     PullImage,
     RemoveContainer,
     RemoveNetwork,
@@ -67,18 +68,12 @@ def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PL
             ports.images.check(reference, report, platform)
         case CollectImages(references, digests, age):
             ports.images.collect(references, digests, age)
-        case CreateNetwork(network, bridge, subnet, subnet6, extra):
-            ports.networks.create(network, bridge, (subnet, subnet6), extra)
-        case RemoveNetwork(name, bridge):
-            ports.networks.remove(name, bridge)
         case CreateVolume(volume):
             ports.volumes.create(volume)
         case CreateContainer(id, container, revision, image, joint):
             ports.bundles.create(id, container, revision, image, joint)
         case MountContainer(id, _):
             ports.bundles.mount(id)
-        case ConnectContainer(id, _, endpoints):
-            ports.networks.connect(id, endpoints)
         case StartContainer(id, _, restarts, failures):
             ports.runtime.start(id, restarts, failures)
         case StopContainer(id, _, signal):
@@ -87,12 +82,25 @@ def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PL
             ports.runtime.kill(id)
         case CleanContainer(id, _):
             ports.runtime.clean(id)
-        case DisconnectContainer(id, _):
-            ports.networks.disconnect(id)
         case RemoveContainer(id, _):
             ports.bundles.remove(id)
         case RotateLog(id, _):
             ports.bundles.rotate_log(id)
+        case _:
+            perform_on_network(step, ports)
+
+
+def perform_on_network(step: NetworkStep, ports: Ports) -> None:  # noqa: C901 - as above
+    """One call of the ports Networks, Firewall and Names."""
+    match step:
+        case CreateNetwork(network, bridge, subnet, subnet6, extra):
+            ports.networks.create(network, bridge, (subnet, subnet6), extra)
+        case RemoveNetwork(name, bridge):
+            ports.networks.remove(name, bridge)
+        case ConnectContainer(id, _, endpoints):
+            ports.networks.connect(id, endpoints)
+        case DisconnectContainer(id, _):
+            ports.networks.disconnect(id)
         case ApplyRuleset(text, _):
             ports.firewall.apply(text)
         case RemoveRuleset():

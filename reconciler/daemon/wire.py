@@ -40,6 +40,7 @@ from reconciler.host.observe import Observer, Readers
 from reconciler.host.observe.containers import ContainerReader
 from reconciler.host.observe.links import LinkReader
 from reconciler.host.observe.names import NameReader
+from reconciler.host.obstacles import Obstacles
 from reconciler.host.resolvers import Places
 from reconciler.host.runtime import OciRuntime
 from reconciler.host.versions import runtime_version
@@ -104,6 +105,7 @@ def adapters(settings: Settings) -> Adapters:
         links=links.look,
         ruleset=firewall.look,
         guarded=firewall.guarded,
+        obstacles=Obstacles(settings).look,
         names=names.look,
         listeners=listening,
     )
@@ -127,6 +129,8 @@ def policy(settings: Settings, started: float = 0.0) -> Policy:
         address_pool=settings.address_pool,
         network_prefix=settings.network_prefix,
         log_size=settings.logs.size,
+        disk_limit=settings.image_disk / 100,
+        image_age=float(settings.image_age),
         started=started,
         mark=settings.packet_mark,
     )

@@ -19,7 +19,7 @@ from ipaddress import ip_address, ip_network
 from reconciler.host.netlink import ACK, CREATE, Message, attribute, text
 from reconciler.host.nftables import BRIDGE_HEADER, INET_HEADER, SUBSYSTEM
 
-MOST = 400  # changes in one batch; from there on `nft` is as quick
+MOST = 400  # changes in one batch, which has to fit into one datagram; what differs in more, `nft` writes
 _NEWSETELEM, _DELSETELEM = SUBSYSTEM | 12, SUBSYSTEM | 14
 _FAMILIES = {"inet": INET_HEADER, "bridge": BRIDGE_HEADER}
 _TABLES = re.compile(r"^table (inet|bridge) (\S+) \{\n(.*?)^\}\n", re.MULTILINE | re.DOTALL)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from reconciler.core.model import digest
-from reconciler.core.ruleset import Target, datagrams, table_name
+from reconciler.core.ruleset import Target, datagram_limits, datagrams, table_name
 from reconciler.host.conntrack import forget_port, forget_replica
 from reconciler.host.elements import difference
 from reconciler.host.guard import Guard
@@ -50,6 +50,7 @@ class Nftables:
         self._generation = -1  # at which the table was last seen to be as applied; not of before a reboot
         self._text = ""  # in force, if nobody has changed it since; not of an earlier daemon
         self._datagrams: Mapping[int, frozenset[Target]] = {}
+        self._limits: Mapping[int, frozenset[str]] = {}
 
     def apply(self, text: str) -> None:
         """Replace the tables in one transaction.
@@ -69,7 +70,7 @@ class Nftables:
             now = generation(self._changing)
             if now == before + 1:
                 self._remember(_Applied(digest(text)), now)
-            self._forget_flows(datagrams(text))
+            self._forget_flows(text)
 
     def _difference(self, text: str) -> tuple[Message, ...] | None:
         """The few elements that differ from tables that are as they were left here."""
@@ -81,12 +82,15 @@ class Nftables:
             return None
         return difference(self._text, text)
 
-    def _forget_flows(self, published: Mapping[int, frozenset[Target]]) -> None:
-        """UDP flows to replicas that are gone, and to ports that nobody answered before."""
-        earlier, self._datagrams = self._datagrams, published
+    def _forget_flows(self, text: str) -> None:
+        """UDP flows to replicas that are gone, to ports that nobody answered before, or that others may send to now."""
+        earlier, self._datagrams = self._datagrams, datagrams(text)
+        limited, self._limits = self._limits, datagram_limits(text)
+        published = self._datagrams
         for address, port in frozenset().union(*earlier.values()) - frozenset().union(*published.values()):
             forget_replica(self._changing, address, port)
-        for port in published.keys() - earlier.keys():
+        changed = {port for port in published if limited.get(port) != self._limits.get(port)}
+        for port in (published.keys() - earlier.keys()) | changed:
             forget_port(self._changing, port)
 
     def remove(self) -> None:

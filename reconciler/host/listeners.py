@@ -10,6 +10,7 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
@@ -43,8 +44,10 @@ def listening(owners: bool = False) -> tuple[Listener, ...]:
     With `owners` each is called as `nginx (process 123)`, "" when it belongs to no process that can be seen.
     """
     found = list(_sockets())
+    if not owners:
+        return tuple(dict.fromkeys(one.listener for one in found))
     names: dict[int, str] = {}
-    for holder in holders({one.inode for one in found}) if owners else ():
+    for holder in holders({one.inode for one in found}):
         names |= dict.fromkeys(holder.inodes, f"{holder.program} (process {holder.process.pid})")
     return tuple(dict.fromkeys(replace(one.listener, owner=names.get(one.inode, "")) for one in found))
 
@@ -68,6 +71,7 @@ def parse(protocol: Protocol, bodies: Iterable[bytes]) -> Iterator[Socket]:
             yield Socket(Listener(protocol=protocol, port=number, address="" if both else address), inode)
 
 
+@lru_cache(maxsize=4096)  # the same ones at every look
 def _address(packed: bytes) -> str:
     """An IPv6 socket may listen on an IPv4 address."""
     address = ip_address(packed)

@@ -91,10 +91,11 @@ class DnsmasqNames:
 
     def stop_only(self, name: str) -> None:
         """End the resolver of that name."""
-        for pid_file in resolvers.called(self._places, name):
-            if served := resolvers.read(pid_file):
-                resolvers.end(served.process)
-            pid_file.unlink(missing_ok=True)
+        for pid_file in resolvers.pid_files(self._places):
+            if pid_file.name.rpartition("@")[0] == name:
+                if served := resolvers.read(pid_file):
+                    resolvers.end(served.process)
+                pid_file.unlink(missing_ok=True)
 
     def write(self, network: str, hosts: Pairs) -> None:
         """Put these records in force, file name and text, and no others; running resolvers notice by themselves."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,38 +59,27 @@ class Served:
     folders: tuple[str, ...]  # of records
 
 
-def running(places: Places, known: Collection[Path] = ()) -> Iterator[Served]:
-    """All that run; the pid files in `known` are not read."""
-    passed = {path.name for path in known}
-    for name in _pid_files(places):
-        if name not in passed and (seen := read(places.folder / name)):
-            yield seen
+def running(places: Places) -> Iterator[Served]:
+    """All that run."""
+    return filter(None, map(read, pid_files(places)))
 
 
-def called(places: Places, name: str) -> list[Path]:
-    """The pid files of the resolver `name`, whatever it was started with."""
-    return [places.folder / file for file in _pid_files(places) if _name(file) == name]
-
-
-def watching(places: Places, network: str) -> Iterator[Served]:
-    """Those that run and watch the records of `network`: its own, and of the resolvers with a `+` some."""
-    folder = str(places.records / network)
-    for file in _pid_files(places):
-        if _name(file) == network or "+" in file:
-            seen = read(places.folder / file)
-            if seen and folder in seen.folders:
-                yield seen
-
-
-def _pid_files(places: Places) -> list[str]:
+def pid_files(places: Places) -> list[Path]:
+    """Of all that run, or did."""
     try:
-        return [name for name in os.listdir(places.folder) if name.endswith(".pid")]
+        return [places.folder / name for name in os.listdir(places.folder) if name.endswith(".pid")]
     except FileNotFoundError:
         return []
 
 
-def _name(pid_file: str) -> str:
-    return pid_file.rpartition("@")[0]
+def watching(places: Places, network: str) -> Iterator[Served]:
+    """Those that run and watch the records of `network`: its own, and of those of other views (`+`) some."""
+    folder = str(places.records / network)
+    for pid_file in pid_files(places):
+        if pid_file.name.startswith(f"{network}@") or "+" in pid_file.name:
+            seen = read(pid_file)
+            if seen and folder in seen.folders:
+                yield seen
 
 
 def read(pid_file: Path) -> Served | None:

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import images, measures, ours, peers, pullers, report, store, workload
+from tests.bench import images, measures, network, ours, peers, pullers, report, store, workload
 from tests.bench.contender import Contender
 from tests.bench.measures import Crowd, Sample
 from tests.bench.pull import Cold
@@ -30,6 +30,7 @@ CONTENDERS: tuple[tuple[type[Contender], tuple[str, ...]], ...] = (
     (peers.Docker, ("dockerd", "docker")),
     (peers.Podman, ("podman",)),
 )
+ALONE = ("T5", "T9")  # are measured of their own contenders
 VERSIONS = ("runc", "crun", "conmon", "dockerd", "podman", "containerd")
 
 
@@ -42,6 +43,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sizes", default="10,50,100", help="of the crowds")
     parser.add_argument("--idle", type=float, default=60.0, help="seconds of idling that are measured, at the largest")
     parser.add_argument("--pulls", type=int, default=5, help="repetitions of T5")
+    parser.add_argument("--networks", type=int, default=40, help="repetitions of T9")
     parser.add_argument("--images", default="tiny,mid,mid-zstd,many", help="that are pulled")
     parser.add_argument("--release", type=Path, help="a folder with docker, podman and ctr of another release")
     parser.add_argument("--quick", action="store_true", help="3 rounds, 10 and 30 containers, 5 s idle, 2 images")
@@ -52,7 +54,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.quick:
         options.rounds, options.sizes, options.idle = 3, "10,30", 5.0
-        options.pulls, options.images = 3, "tiny,mid"
+        options.pulls, options.images, options.networks = 3, "tiny,mid", 12
     return options
 
 
@@ -81,7 +83,7 @@ def scenes(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[Sequenc
         )
     if not wanted or "T6" in wanted:
         yield "T6", lambda contenders: measures.repair(contenders, options.rounds)
-    if not wanted or wanted - {"T1", "T5", "T6"}:
+    if not wanted or wanted - {"T1", "T6", *ALONE}:
         for size in sizes:
             rounds = max(2, options.rounds * 5 // size)
             crowd = Crowd(size, rounds, options.idle if size == max(sizes) else 0.0)
@@ -123,7 +125,11 @@ def run(options: argparse.Namespace) -> tuple[list[Sample], str]:
             (folder / "pulls").mkdir()
             samples += cold(options).run(folder / "pulls")
             print(file=sys.stderr)
-        if wanted == {"T5"}:
+        if not wanted or "T9" in wanted:
+            print("T9", end=" ", file=sys.stderr, flush=True)
+            samples += network.run(folder / "networks", options.networks)
+            print(file=sys.stderr)
+        if wanted and wanted <= {*ALONE}:
             return samples, disk
         made = workload.make(folder / "workload")
         contenders = [kind(folder, made) for kind in chosen(options.contenders)]

@@ -25,8 +25,11 @@ TITLES = {
     "T6": "kill -9 to answering again",
     "T7": "no longer declared, until all is gone",
     "T8": "CPU of the engine's own process for each container",
+    "T9": "the network of so many containers alone",
+    "T9c": "one endpoint of so many published ports is another",
+    "T9d": "the network of so many containers taken away",
 }
-FLOORS = ("floor-runc", "floor-crun", "floor-fast", "floor-pull")
+FLOORS = ("floor-runc", "floor-crun", "floor-fast", "floor-pull", "floor-netlink", "ip-and-nft")
 PULLERS = ("docker", "podman", "ctr")  # and the same of another release, as docker-sid
 FASTEST = "the fastest peer"
 
@@ -45,6 +48,7 @@ class Target:
 
 
 CRUN, RUNC, DOCKER, STORE, FLOOR = "reconciler-crun", "reconciler-runc", "docker", "reconciler", "floor-pull"
+ADAPTERS, NETLINK, PROCESSES = "adapters", "floor-netlink", "ip-and-nft"
 TARGETS = (
     Target("T1", "T1", "wall", CRUN, DOCKER, 1 / 4, 1 / 9),
     Target("T1", "T1", "cpu", CRUN, DOCKER, 1 / 5, 1 / 9),
@@ -70,6 +74,14 @@ TARGETS = (
     Target("T7", "T7 100", "wall", CRUN, DOCKER, 1 / 6, 1 / 12),
     Target("T8", "T8 100", "cpu", CRUN, None, 0.008, 0.004),
     Target("T8r", "T8 100", "cpu", RUNC, None, 0.008, 0.004),
+    Target("T9", "T9 1", "wall", ADAPTERS, NETLINK, 1.5, 1.2),
+    Target("T9", "T9 1", "cpu", ADAPTERS, NETLINK, 1.5, 1.2),
+    Target("T9", "T9 1", "cpu", ADAPTERS, PROCESSES, 1 / 4, 1 / 10),
+    Target("T9m", "T9 100", "wall", ADAPTERS, NETLINK, 1.2, 1.1),
+    Target("T9m", "T9 100", "cpu", ADAPTERS, NETLINK, 1.2, 1.1),
+    Target("T9c", "T9c 1000", "wall", ADAPTERS, None, 0.02, 0.01),
+    Target("T9d", "T9d 1", "wall", ADAPTERS, None, 0.01, 0.002),
+    Target("T9d", "T9d 100", "wall", ADAPTERS, PROCESSES, 1 / 10, 1 / 20),
 )
 
 

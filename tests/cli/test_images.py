@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from reconciler.cli.images import as_data, lines, summary, uses
 from reconciler.core.model import Desired, Observed
-from tests.core.test_plan import WEB_CONTAINER, host, seen
+from tests.core.hosts import WEB_CONTAINER, host, seen
 from tests.core.worlds import DB, WEB, container, desired
 from tests.fakes import image
 

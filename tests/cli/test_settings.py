@@ -46,10 +46,13 @@ def test_every_setting_can_stand_in_the_file(file: Path) -> None:
         socket_group = "ops"
         address_pool = "10.8.0.0/16"
         network_prefix = 26
+        packet_mark = 0x4000000
         cni_path = ["/srv/cni"]
         resync = 5
         workers = 8
         pulls = 2
+        image_age = 3600
+        image_disk = 70
         log_size = "1m"
         log_files = 3
         insecure_registries = ["localhost:5000"]
@@ -61,12 +64,23 @@ def test_every_setting_can_stand_in_the_file(file: Path) -> None:
     assert read_settings({"config": str(file)}, {}) == Settings(
         instance="two", specs=Path("/srv/specs"), state=Path("/srv/state"), run=Path("/run/two"), runtime="crun",
         monitor="/usr/bin/conmon", cgroup_driver="systemd", socket_group="ops", address_pool="10.8.0.0/16",
-        cni_path=("/srv/cni",), network_prefix=26, resync=5.0, workers=8, pulls=2,
-        logs=LogLimits(size=1 << 20, files=3), insecure_registries=("localhost:5000",),
+        cni_path=("/srv/cni",), network_prefix=26, packet_mark=1 << 26, resync=5.0, workers=8, pulls=2,
+        logs=LogLimits(size=1 << 20, files=3), insecure_registries=("localhost:5000",), image_age=3600, image_disk=70,
         registry_ca=Path("/etc/ca.pem"), registry_auth=Path("/etc/auth.json"),
         registry_mirrors=("docker.io=http://localhost:5000",), registry_hosts=Path("/etc/certs.d"),
     )  # fmt: skip
     assert len(file.read_text().strip().splitlines()) == len(OPTIONS)
+
+
+@pytest.mark.parametrize("mark", ["", "0", "3", "0x100000000", "-4", 1.0, True, "x", [1]])
+def test_a_mark_is_one_bit(mark: object) -> None:
+    with pytest.raises(SettingsError, match="one bit of 32"):
+        read_settings({"packet_mark": mark}, {})
+
+
+def test_a_mark_may_be_written_in_any_base() -> None:
+    assert read_settings({"packet_mark": "0x1000"}, {}).packet_mark == 0x1000
+    assert read_settings({"packet_mark": "65536"}, {}).packet_mark == 1 << 16
 
 
 def test_text_means_the_same_as_a_value(file: Path) -> None:

@@ -10,7 +10,7 @@ from reconciler.core.model import Created, Dead, Desired, Exited, Observed, Runn
 from reconciler.core.progress import LayerProgress, Progress
 from reconciler.core.status import Outcome, Snapshot
 from reconciler.core.steps import Plan, Task, Wait
-from tests.core.test_plan import NETWORK, host, seen
+from tests.core.hosts import NETWORK, host, seen
 from tests.core.worlds import WEB
 from tests.fakes import image
 

@@ -11,7 +11,7 @@ from reconciler.core.model import Container, Desired, Observed, PullPolicy, Seen
 from reconciler.core.plan import plan
 from reconciler.core.scene import Policy
 from reconciler.core.steps import CollectImages, Plan
-from tests.core.test_plan import NOW, POLICY, host, seen
+from tests.core.hosts import NOW, POLICY, host, seen
 from tests.core.worlds import DB, WEB, container, desired
 from tests.fakes import image
 
@@ -166,7 +166,7 @@ def collected(now: float = NOW, **seen_: object) -> list[str]:
 def test_every_day_what_is_a_week_old_and_unused_goes() -> None:
     assert collected(collected_at=NOW - DAY + 1) == []
     assert collected(collected_at=NOW - DAY) == [
-        "collect: collect images that nothing uses, older than 604800 s (a day since the last time)"
+        "collect: collect images that nothing uses, older than 604800 s (24 hours since the last time)"
     ]
 
 
@@ -176,6 +176,22 @@ def test_a_full_disk_is_not_waited_for() -> None:
     assert collected(collected_at=NOW - 600, disk_used=0.9) == [
         "collect: collect images that nothing uses, older than 120 s (the disk is 90% full)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("age", "disk", "since", "line"),
+    [
+        (3600.0, 0.1, 3600.0, "older than 3600 s (About an hour since the last time)"),
+        (0.0, 0.1, 600.0, "older than 0 s (10 minutes since the last time)"),
+        (60.0, 0.5, 600.0, "older than 60 s (the disk is 50% full)"),
+        (30 * DAY, 0.1, DAY, "older than 2592000 s (24 hours since the last time)"),
+    ],
+)
+def test_how_long_and_how_full_can_be_set(age: float, disk: float, since: float, line: str) -> None:
+    policy = replace(POLICY, image_age=age, disk_limit=0.5)
+    for early, expected in ((1.0, []), (0.0, [f"collect: collect images that nothing uses, {line}"])):
+        found = plan(desired(container()), host(seen(), collected_at=NOW - since + early, disk_used=disk), NOW, policy)
+        assert [str(task) for task in found.tasks if task.key == "collect"] == expected
 
 
 def test_what_specs_want_and_what_containers_were_made_from_is_needed() -> None:

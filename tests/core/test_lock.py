@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reconciler.core.lock import Change, Lock, difference, locked, tags, to_ask
 from reconciler.core.model import Observed, revision
-from tests.core.test_plan import seen
+from tests.core.hosts import seen
 from tests.core.worlds import DB, WEB, container, desired
 
 A, B = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"

@@ -4,118 +4,32 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.core.addresses import bridge_name
-from reconciler.core.dns import fingerprint, records
-from reconciler.core.frontends import serving
 from reconciler.core.model import (
-    Container,
     Created,
     Dead,
     Desired,
     Exited,
     Observed,
     Restart,
-    Running,
     SeenContainer,
-    State,
     VolumeMount,
-    digest,
-    revision,
 )
-from reconciler.core.names import LISTENERS
-from reconciler.core.networking import Destination, Endpoint, Listener, Network, Pairs, Port, Resolver, SeenNetwork
-from reconciler.core.plan import plan
-from reconciler.core.ruleset import Bound, Bridge, Published, Rules, render
-from reconciler.core.scene import Policy
-from reconciler.core.steps import ApplyRuleset, CreateContainer, Plan, Task
-from reconciler.core.wiring import veth_name
-from tests.core.worlds import DB, WEB, container, desired, endpoint
-from tests.fakes import image
-
-POLICY = Policy(address_pool="10.0.0.0/16", network_prefix=24)
-NOW = 5000.0
-BRIDGE = bridge_name("reconciler", "shop_default")
-NETWORK = SeenNetwork(name="shop_default", app="shop", spec="shop.yaml", bridge=BRIDGE, subnet="10.0.7.1/24")
-OF_NETWORK = Bridge(bridge=BRIDGE, subnet=NETWORK.subnet)
-RESOLVER = fingerprint(
-    Resolver(
-        name="shop_default", bridge=BRIDGE, addresses=("10.0.7.1",), networks=("shop_default",),
-        local=("shop_default", "7.0.10.in-addr.arpa"),
-    )
-)  # fmt: skip
-WEB_CONTAINER = container()
-RUNNING = Running(pid=7, since=4000.0)
-
-
-def ends(wanted: Container, address: str) -> tuple[Endpoint, ...]:
-    return tuple(
-        endpoint(Network(name=entry.network, app=wanted.app, spec=wanted.spec), f"{address}/24")
-        for entry in wanted.networks
-    )
-
-
-def seen(
-    state: State = RUNNING, *, of: Container = WEB_CONTAINER, address: str = "10.0.7.2", **changes: object
-) -> SeenContainer:
-    wanted = of
-    values: dict[str, object] = {
-        "id": "a" * 64, "name": wanted.name, "app": wanted.app, "service": wanted.service, "replica": wanted.replica,
-        "spec": wanted.spec, "revision": revision(wanted, image(wanted.image).digest), "image": wanted.image,
-        "image_digest": image(wanted.image).digest, "endpoints": ends(wanted, address),
-        "stop_signal": "SIGTERM", "stop_grace_period": 10.0, "state": state, "created_at": 1000.0,
-        "ports": wanted.ports, "restart": wanted.restart, "egress": wanted.egress,
-    }  # fmt: skip
-    return SeenContainer(**(values | changes))  # type: ignore[arg-type]
-
-
-def names_of(*containers: SeenContainer) -> Pairs:
-    serve = serving(containers, frozenset())
-    there = [entry for entry in containers if entry.id in serve or isinstance(entry.state, Running)]
-    return records(there, serve).get("shop_default", ())
-
-
-def bound(*containers: SeenContainer) -> tuple[Bound, ...]:
-    return tuple(
-        Bound(link=veth_name(entry.id, place), addresses=(end.address,))
-        for entry in containers
-        for place, end in enumerate(entry.endpoints)
-    )
-
-
-def ruleset(*containers: SeenContainer, published: tuple[Published, ...]) -> str:
-    return render("reconciler", Rules(networks=(OF_NETWORK,), published=published, bound=bound(*containers)))
-
-
-def host(*containers: SeenContainer, **changes: object) -> Observed:
-    """A host that has what one running `shop` needs, with its ruleset in force."""
-    published = tuple(
-        Published(
-            protocol=port.protocol, host_ip=port.host_ip, port=port.published, targets=((entry.address, port.target),)
-        )
-        for entry in containers
-        for port in entry.ports
-        if entry.connected and isinstance(entry.state, Running) and entry.state.stop_sent is None
-    )
-    values: dict[str, object] = {
-        "images": {WEB: image(WEB)},
-        "networks": {"shop_default": NETWORK},
-        "containers": {entry.id: entry for entry in containers},
-        "ruleset": digest(
-            render("reconciler", Rules(networks=(OF_NETWORK,), published=published, bound=bound(*containers)))
-        ),
-        "guarded": ("10.0.7.0/24",),
-        "resolvers": {"shop_default": RESOLVER},
-        "names": {"shop_default": names_of(*containers)},
-    }
-    return Observed(**(values | changes))  # type: ignore[arg-type]
-
-
-def made(wanted: Desired, observed: Observed, doing: tuple[Task, ...] = ()) -> Plan:
-    return plan(wanted, observed, NOW, POLICY, doing)
-
-
-def printed(wanted: Desired, observed: Observed) -> list[str]:
-    return str(made(wanted, observed)).splitlines()
+from reconciler.core.networking import Port
+from reconciler.core.ruleset import Published
+from reconciler.core.steps import ApplyRuleset, CreateContainer, Plan
+from tests.core.hosts import (
+    BRIDGE,
+    NETWORK,
+    NOW,
+    RUNNING,
+    WEB_CONTAINER,
+    host,
+    made,
+    printed,
+    ruleset,
+    seen,
+)
+from tests.core.worlds import DB, WEB, container, desired
 
 
 def test_nothing_is_wanted_and_nothing_is_there() -> None:
@@ -406,39 +320,6 @@ def test_a_dependency_is_started_first() -> None:
     assert made(desired(db, web), host(running)).tasks[0].key == "container:shop-web-1"
 
 
-LENDER = container(service="vpn")
-SHARING = container(service="app", networks=(), shares="shop-vpn-1", depends_on=("vpn",))
-
-
-def test_who_shares_a_network_waits_for_its_owner() -> None:
-    assert printed(desired(SHARING, LENDER), host())[-1] == (
-        "container:shop-app-1: waits for container shop-vpn-1, whose network it shares"
-    )
-
-
-def test_when_the_owner_is_replaced_who_shares_its_network_moves_with_it() -> None:
-    owner = seen(of=LENDER, id="b" * 64)
-    moved = seen(of=SHARING, id="c" * 64, endpoints=(), shares="a" * 64)
-    assert printed(desired(SHARING, LENDER), host(owner, moved)) == [
-        "container:shop-app-1: stop container shop-app-1 cccccccccccc with SIGTERM"
-        " (shop-vpn-1, whose network it shares, was replaced)",
-    ]
-    assert made(desired(SHARING, LENDER), host(owner, replace(moved, shares=owner.id))).converged
-
-
-def test_who_shares_a_network_is_left_alone_while_its_owner_is_being_replaced() -> None:
-    stopping = seen(Running(pid=7, since=4000.0, stop_sent=NOW - 1), of=LENDER, revision="old")
-    sharing = seen(of=SHARING, id="c" * 64, endpoints=(), shares=stopping.id)
-    assert [line.split(":")[1] for line in printed(desired(SHARING, LENDER), host(stopping, sharing))] == ["shop-vpn-1"]
-
-
-def test_a_network_that_no_spec_declares_is_waited_for() -> None:
-    wanted = Desired(containers={WEB_CONTAINER.name: WEB_CONTAINER})
-    assert printed(wanted, host(networks={}, ruleset="", guarded=(), resolvers={}, names={})) == [
-        "container:shop-web-1: waits for network shop_default, which no spec declares"
-    ]
-
-
 def test_a_full_network_is_a_sentence() -> None:
     small = replace(NETWORK, subnet="10.0.7.1/30")
     found = made(desired(WEB_CONTAINER, container(replica=2)), host(networks={"shop_default": small}, ruleset=""))
@@ -484,112 +365,3 @@ def test_a_missing_external_volume_is_waited_for() -> None:
         "volume:nas: waits: cannot use volume nas: it is external and does not exist",
         "container:shop-web-1: waits for volume nas",
     ]
-
-
-# --- what routing refuses, names, ports of others ------------------------------------------------------------------
-
-
-def test_what_routing_no_longer_refuses_is_refused_again_and_told_as_drift() -> None:
-    (task,) = made(desired(WEB_CONTAINER), host(seen(), guarded=())).tasks
-    assert str(task) == "guard: guard routes (10.0.7.0/24) (drifted: 10.0.7.0/24 is not guarded)"
-    assert task.drift
-
-
-def test_a_network_that_goes_is_guarded_until_it_is_gone() -> None:
-    other = replace(NETWORK, name="old", app="old", spec="old.yaml", bridge="rc-old", subnet="10.0.9.1/24")
-    networks = {"shop_default": NETWORK, "old": other}
-    lines = printed(desired(WEB_CONTAINER), host(seen(), networks=networks))
-    assert "guard: guard routes (10.0.7.0/24, 10.0.9.0/24) (changed)" in lines
-
-
-def test_a_resolver_that_ended_is_started_again() -> None:
-    asking = seen(nameservers=("10.0.7.1",))
-    (task,) = made(desired(WEB_CONTAINER), host(asking, resolvers={})).tasks
-    assert str(task) == "resolver:shop_default: serve names of shop_default on 10.0.7.1 (drifted: it is gone)"
-    assert task.drift
-
-
-def test_a_resolver_that_is_new_is_no_drift() -> None:
-    (task,) = made(desired(WEB_CONTAINER), host(seen(), resolvers={})).tasks
-    assert (task.cause, task.drift) == ("missing", False)
-
-
-def test_a_record_that_somebody_changed_is_put_back() -> None:
-    for names in ((), (("a" * 64, "192.0.2.1\tweb\n"),)):
-        (task,) = made(desired(WEB_CONTAINER), host(seen(), names={"shop_default": names})).tasks
-        assert str(task) == (
-            "names:shop_default: write names of shop_default (containers: 1)"
-            " (drifted: the record of shop-web-1 was changed)"
-        )
-
-
-def test_a_record_of_nobody_is_taken_away() -> None:
-    strange = (*names_of(seen()), ("stranger", "192.0.2.1\tbank\n"))
-    (task,) = made(desired(WEB_CONTAINER), host(seen(), names={"shop_default": strange})).tasks
-    assert task.cause == "drifted: the record of stranger was changed"
-
-
-def test_a_container_that_has_just_started_gets_its_record_without_a_word_of_drift() -> None:
-    fresh = seen(Running(pid=7, since=NOW - 1.0))
-    (task,) = made(desired(WEB_CONTAINER), host(fresh, names={})).tasks
-    assert (task.key, task.cause, task.drift) == ("names:shop_default", "changed", False)
-
-
-def test_a_port_on_which_somebody_else_listens_is_waited_for_before_anything_is_touched() -> None:
-    wanted = container(ports=(Port(target=80, published=8080, host_ip="127.0.0.1"),))
-    foreign = Listener(protocol="tcp", port=8080, owner="nginx (process 12)")
-    for containers in ((), (seen(),)):
-        found = made(desired(wanted), host(*containers, listeners=(foreign,)))
-        assert str(found) == (
-            "container:shop-web-1: waits: cannot publish host port 127.0.0.1:8080/tcp:"
-            " nginx (process 12) listens there; stop it, or publish another port"
-        )
-        assert found.reads == {LISTENERS}
-
-
-def test_who_listens_elsewhere_or_on_our_own_bridge_is_in_nobodys_way() -> None:
-    wanted = container(ports=(Port(target=53, published=53, protocol="udp", host_ip="192.0.2.1"),))
-    others = (
-        Listener(protocol="udp", port=53, address="192.0.2.2"),
-        Listener(protocol="tcp", port=53),
-        Listener(protocol="udp", port=5353),
-        Listener(protocol="udp", port=53, address="10.0.7.1"),
-    )
-    assert any("start" in line for line in printed(desired(wanted), host(listeners=others)))
-
-
-def test_a_container_that_publishes_already_is_not_stopped_by_who_listens_there_now() -> None:
-    wanted = container(ports=(Port(target=80, published=8080),))
-    foreign = Listener(protocol="tcp", port=8080)
-    assert made(desired(wanted), host(seen(of=wanted), listeners=(foreign,))).converged
-
-
-# --- x-egress -------------------------------------------------------------------------------------------------------
-
-RESTRICTED = container(egress=(Destination(host="10.9.0.0/16"), Destination(host="example.org", ports=(443, 443))))
-
-
-def test_a_container_that_may_not_connect_everywhere_is_made_but_not_started_with_one_step() -> None:
-    found = made(desired(RESTRICTED), host())
-    assert [type(step).__name__ for task in found.tasks for step in task.steps] == [
-        "CreateContainer", "ConnectContainer", "ResolveNames",
-    ]  # fmt: skip
-
-
-def test_it_starts_once_the_ruleset_knows_it() -> None:
-    made_one = seen(Dead(), of=RESTRICTED)
-    resolved = {"example.org": (("192.0.2.9",), NOW)}
-    before = made(desired(RESTRICTED), host(made_one, resolved=resolved))
-    assert [task.key for task in before.tasks] == ["firewall"]
-    assert str(before.waits[0]) == ("container:shop-web-1: waits for the ruleset that says where it may connect to")
-    (step,) = before.tasks[0].steps
-    assert isinstance(step, ApplyRuleset)
-    assert "192.0.2.9" in step.text
-    after = made(desired(RESTRICTED), host(made_one, resolved=resolved, ruleset=digest(step.text)))
-    assert [str(step) for task in after.tasks for step in task.steps] == ["start container shop-web-1 aaaaaaaaaaaa"]
-
-
-def test_names_are_asked_for_again_after_a_while() -> None:
-    fresh, old = ({"example.org": (("192.0.2.9",), NOW - age)} for age in (29.0, 30.0))
-    assert made(desired(RESTRICTED), host(resolved=fresh)).look_again_at == NOW + 1.0
-    assert "resolve: resolve example.org (x-egress names it)" in printed(desired(RESTRICTED), host(resolved=old))

@@ -53,6 +53,13 @@ def test_refused_with_a_reason(text: str) -> None:
         canonical(text)
 
 
+@pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
+def test_an_archive_that_is_named_as_skopeo_does_is_told_how(kind: str) -> None:
+    """The tag is enough here; skopeo wants the whole name."""
+    with pytest.raises(ValueError, match=f"is no archive of an image: write {kind}:PATH or {kind}:PATH:TAG"):
+        canonical(f"{kind}:/a.tar:app:1")
+
+
 def test_parts() -> None:
     assert parse(f"ghcr.io/o/r:t@{SHA}") == Reference("ghcr.io", "o/r", "t", SHA)
     assert parse(f"a@{SHA}").tag == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from random import Random
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.reach import Reach
-from reconciler.core.ruleset import Bound, Bridge, Published, Restricted, Rules, datagrams, render
+from reconciler.core.ruleset import Bound, Bridge, Published, Restricted, Rules, datagram_limits, datagrams, render
 
 GOLDEN = Path(__file__).parent / "golden" / "ruleset.nft"
 
@@ -290,3 +291,16 @@ def test_udp_targets_are_read_back_from_the_text(ports: tuple[Published, ...]) -
             if of_all or (":" in entry.host_ip) == (":" in address):
                 expected.setdefault(entry.port, set()).add((address, number))
     assert datagrams(render("demo", Rules(networks=NETWORKS, published=ports))) == expected
+
+
+@given(PORTS, st.integers(1, 3))
+def test_who_may_send_datagrams_is_read_back_from_the_text(ports: tuple[Published, ...], number: int) -> None:
+    limited = [entry for entry in ports if entry.protocol == "udp" and entry.allow is not None and entry.targets]
+    text = render("demo", Rules(published=ports))
+    assert datagram_limits(text).keys() <= {entry.port for entry in limited}
+    port = Published(port=number, protocol="udp", targets=(("10.192.3.2", 53),), allow=("192.0.2.0/24",))
+    wider = replace(port, allow=("192.0.2.0/23",))
+    limits = [datagram_limits(render("demo", Rules(published=(entry,)))) for entry in (port, wider)]
+    assert limits[0].keys() == limits[1].keys() == {number}
+    assert limits[0] != limits[1]
+    assert datagram_limits(render("demo", Rules(published=(replace(port, allow=None),)))) == {}

@@ -11,7 +11,7 @@ from reconciler.core.networking import Port
 from reconciler.core.progress import LayerProgress, Progress
 from reconciler.core.status import Outcome, Pull, Snapshot, Status, project
 from reconciler.core.steps import Plan, PullImage, Task, Wait
-from tests.core.test_plan import WEB_CONTAINER, host, seen
+from tests.core.hosts import WEB_CONTAINER, host, seen
 from tests.core.worlds import WEB, container, desired
 
 
@@ -57,6 +57,14 @@ def test_a_failure_is_a_trouble_with_its_next_try() -> None:
     assert [(trouble.key, trouble.message, trouble.retry_at) for trouble in found.troubles] == [
         (key, "cannot start it", 12.0)
     ]
+
+
+def test_a_firewall_of_somebody_else_is_a_trouble_where_there_are_networks() -> None:
+    observed = replace(host(seen()), obstacles=("ufw drops; allow it",))
+    found = project(Snapshot(at=9.0, desired=desired(WEB_CONTAINER), observed=observed, plan=Plan()))
+    assert [(trouble.key, trouble.message) for trouble in found.troubles] == [("firewall", "ufw drops; allow it")]
+    assert found.converged, "nothing is left to do for us"
+    assert project(Snapshot(at=9.0, observed=replace(observed, networks={}))).troubles == ()
 
 
 def test_ports_are_those_in_force_not_those_that_are_wanted() -> None:

@@ -57,6 +57,7 @@ class Host:
                 links=self.look_at_links,
                 ruleset=str,
                 guarded=tuple,
+                obstacles=lambda ipv6: (),
                 names=lambda full: SeenNames(),
                 listeners=lambda owners: (),
             )

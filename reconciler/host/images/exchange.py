@@ -19,7 +19,7 @@ from reconciler.host.images.patience import Patience, PatientSocket
 from reconciler.host.images.route import connect, proxy_for
 
 IDLE = 20.0  # seconds in which a connection is used again; servers close them after some more
-KEPT = 4  # idle connections to one place
+KEPT = 16  # idle connections, wherever they go; a stranger may redirect us to any number of places
 ERROR_LIMIT = 64 * 1024
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "reconciler"}
 
@@ -56,7 +56,7 @@ class Exchange:
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self._lock = threading.Lock()
-        self._idle: dict[Key, list[tuple[float, http.client.HTTPConnection]]] = {}
+        self._idle: list[tuple[Key, float, http.client.HTTPConnection]] = []  # the oldest first
 
     def ask(self, asking: Asking) -> Answer:
         """The answer. Raises OSError or http.client.HTTPException, and HostError when it is more than it may be."""
@@ -109,23 +109,25 @@ class Exchange:
 
     def _take(self, key: Key) -> http.client.HTTPConnection | None:
         with self._lock:
-            kept = self._idle.get(key, [])
-            while kept:
-                since, connection = kept.pop()
-                if self._patience.clock() - since < IDLE:
-                    return connection
-                connection.close()
+            self._forget_old()
+            for number in reversed(range(len(self._idle))):
+                if self._idle[number][0] == key:
+                    return self._idle.pop(number)[2]
         return None
+
+    def _forget_old(self) -> None:
+        while self._idle and (self._patience.clock() - self._idle[0][1] >= IDLE or len(self._idle) > KEPT):
+            self._idle.pop(0)[2].close()
 
     def _done(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, key: Key) -> None:
         """Keep the connection when the answer was read to its end and the server keeps it too."""
+        if not response.isclosed() or connection.sock is None:
+            response.close()
+            connection.close()
+            return
         with self._lock:
-            kept = self._idle.setdefault(key, [])
-            if response.isclosed() and connection.sock is not None and len(kept) < KEPT:
-                kept.append((self._patience.clock(), connection))
-                return
-        response.close()
-        connection.close()
+            self._idle.append((key, self._patience.clock(), connection))
+            self._forget_old()
 
 
 def _read(response: http.client.HTTPResponse, limit: int | None) -> bytes:

@@ -16,6 +16,7 @@ from reconciler.host.images.inflate import LayerError
 
 crc32 = isal_zlib.crc32  # zlib's is ten times slower
 HARD_LINK, IMPLIED, WHITEOUT = b"1", b"i", b"w"  # kinds; the others are tar's for files, links, folders and nodes
+FOLDERS = (b"5", IMPLIED)
 MOVED = b""  # a name for: some entries came through a symbolic link that is gone, so their names do not find them
 _FLUSH = 1 << 16
 
@@ -54,14 +55,25 @@ class Writer:
             piece = piece[os.write(self._fd, piece) :]
 
 
-def parse_list(text: bytes) -> Mapping[bytes, Line]:
-    """The last line for every name. Raises LayerError."""
+class Listing(NamedTuple):
+    """The last line for every name, where in the list it stands, and where the last that made the name no folder."""
+
+    lines: Mapping[bytes, Line]
+    at: Mapping[bytes, int]
+    ended: Mapping[bytes, int]
+
+
+def parse_list(text: bytes) -> Listing:
+    """Read it back. Raises LayerError."""
     parts = text.split(b"\0")
-    lines = {}
+    found = Listing(lines := {}, at := {}, ended := {})
     try:
-        for name, values in zip(parts[:-1:2], parts[1::2], strict=True):
+        for number, (name, values) in enumerate(zip(parts[:-1:2], parts[1::2], strict=True)):
             kind, mode, uid, gid, crc = values.split(b" ")
             lines[name] = Line(kind, int(mode), int(uid), int(gid), int(crc))
+            at[name] = number
+            if kind not in FOLDERS:
+                ended[name] = number
     except ValueError:
         raise LayerError("its list is damaged") from None
-    return lines
+    return found

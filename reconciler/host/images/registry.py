@@ -36,6 +36,7 @@ from reconciler.host.images.transport import (
     MIRROR_ATTEMPTS,
     Transport,
     TryAgainError,
+    reason,
     refuse_status,
     retrying,
     said,
@@ -255,7 +256,7 @@ def _fill(stream: http.client.HTTPResponse, buffer: bytearray, what: str) -> int
     try:
         return stream.readinto(buffer)
     except (OSError, http.client.HTTPException) as error:
-        raise TryAgainError(f"cannot {what}: the connection broke: {error}") from error
+        raise TryAgainError(f"cannot {what}: the connection broke: {reason(error)}") from error
 
 
 def _checked(body: bytes, digest: str, what: str) -> bytes:

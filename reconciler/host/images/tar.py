@@ -145,8 +145,7 @@ def _check_end(block: bytes) -> None:
 
 
 def _header(block: bytes) -> Entry:
-    checksum = block[148:156]
-    if _number(checksum) != _sum(block) - sum(checksum) + 256:
+    if _number(block[148:156]) != _checksum(block):
         raise LayerError("a header has a wrong checksum")
     name, kind = _text(block[:100]), block[156:157]
     if block[345] and block[257:265] == b"ustar\x0000":
@@ -160,15 +159,16 @@ def _header(block: bytes) -> Entry:
         _known(block[108:116]),
         _known(block[116:124]),
         _size(_number(block[124:136])),
-        _clamp(_known(block[136:148])),
+        _time(block[136:148]),
         _text(block[157:257]) if kind in b"12" else b"",
         (_number(block[329:337]), _number(block[337:345])) if kind in b"34" else (0, 0),
     )
 
 
-def _sum(block: bytes) -> int:
-    """The bytes of a header added up: the lower half of Adler-32 less one, exact for 256 bytes; ten times as fast."""
-    return (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
+def _checksum(block: bytes) -> int:
+    """The bytes of a header added up, the checksum as spaces: the lower half of Adler-32, exact for 256 bytes."""
+    parts = (adler32(block[:148]) & 0xFFFF) + (adler32(block[156:412]) & 0xFFFF) + (adler32(block[412:]) & 0xFFFF)
+    return parts - 3 + 8 * 32  # each starts with 1
 
 
 def _text(data: bytes) -> bytes:
@@ -189,6 +189,12 @@ def _number(data: bytes) -> int:
 
 
 _known = lru_cache(512)(_number)  # modes, owners and times repeat
+
+
+@lru_cache(512)
+def _time(data: bytes) -> int:
+    """Nanoseconds."""
+    return _clamp(_number(data))
 
 
 def _size(value: int) -> int:

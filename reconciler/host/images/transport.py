@@ -76,6 +76,12 @@ def refuse_status(answer: Answer, what: str, now: float) -> HostError:
     return TryAgainError(why + said(answer.body), after)
 
 
+def reason(error: Exception) -> str:
+    """Why, short and on one line; it may quote what somebody sent."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return ascii(text)[1:-1][:200]
+
+
 def said(body: bytes) -> str:
     """A registry's own words, short and on one line."""
     text = " ".join(body[:400].decode("utf-8", "replace").split())
@@ -219,7 +225,7 @@ class Transport:
         try:
             return self._exchange.ask(Asking(parts, self._context(parts), headers, method, form, limit))
         except (OSError, http.client.HTTPException, UnicodeError) as error:
-            raise TryAgainError(f"cannot ask {_place(parts)}: {_reason(error)}") from error
+            raise TryAgainError(f"cannot ask {_place(parts)}: {reason(error)}") from error
 
     def _follow(self, url: str, headers: Mapping[str, str], send: Callable[[str, Mapping[str, str]], Answer]) -> Answer:
         for _ in range(REDIRECTS + 1):
@@ -236,7 +242,3 @@ def _authority(context: ssl.SSLContext, path: Path) -> None:
         context.load_verify_locations(path)
     except OSError as error:
         raise HostError(f"cannot read the certificates in {path}: {error.strerror or error}") from None
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from reconciler.host.images.listing import HARD_LINK, IMPLIED, MOVED, WHITEOUT, Line, crc32, parse_list
+from reconciler.host.images.listing import HARD_LINK, IMPLIED, MOVED, WHITEOUT, Line, Listing, crc32, parse_list
 from reconciler.host.images.overlay import escape
 
 SHOWN = 20  # damaged entries in one answer
@@ -27,22 +27,22 @@ _KINDS = {
 
 def damages(text: bytes) -> list[str]:
     """What differs between the list and the directory that is our root, in at most SHOWN sentences."""
-    lines = parse_list(text)
+    listing = parse_list(text)
     found: list[str] = []
     known: set[tuple[int, int]] = set()
-    for name, line in lines.items():
-        if name != MOVED and (why := _compare(name, line, lines, known)):
+    for name, line in listing.lines.items():
+        if name != MOVED and (why := _compare(name, line, listing, known)):
             found.append(f"{escape(name)}: {why}")
-    if MOVED not in lines:
+    if MOVED not in listing.lines:
         found += [f"{escape(name)}: it was not there" for name in _others(known)]
     return found[:SHOWN]
 
 
-def _compare(name: bytes, line: Line, lines: Mapping[bytes, Line], known: set[tuple[int, int]]) -> str:
+def _compare(name: bytes, line: Line, listing: Listing, known: set[tuple[int, int]]) -> str:
     try:
         now = os.lstat(name)
     except OSError:
-        return "" if _is_replaced(name, lines) else "it is gone"
+        return "" if line.kind == WHITEOUT or _is_replaced(name, listing) else "it is gone"
     known.add((now.st_dev, now.st_ino))
     kind = WHITEOUT if stat.S_ISCHR(now.st_mode) and now.st_rdev == 0 else _KINDS.get(stat.S_IFMT(now.st_mode), b"")
     if line.kind == HARD_LINK or (line.kind == IMPLIED and kind == b"5"):
@@ -54,13 +54,11 @@ def _compare(name: bytes, line: Line, lines: Mapping[bytes, Line], known: set[tu
     return "" if _crc(name, kind) == line.crc else "its content has changed"
 
 
-def _is_replaced(name: bytes, lines: Mapping[bytes, Line]) -> bool:
-    """Whether something above `name` was made no folder later, which took it away; or an opaque folder its whiteout."""
-    if lines[name].kind == WHITEOUT:
-        return True
+def _is_replaced(name: bytes, listing: Listing) -> bool:
+    """Whether something above `name` was made no folder after it, which took it away, whatever became of that."""
     parents = name.split(b"/")[:-1]
-    above = (lines.get(b"/".join(parents[:count])) for count in range(1, len(parents) + 1))
-    return any(line is not None and line.kind != b"5" for line in above)
+    above = (listing.ended.get(b"/".join(parents[:count]), -1) for count in range(1, len(parents) + 1))
+    return any(ended > listing.at[name] for ended in above)
 
 
 def _crc(name: bytes, kind: bytes) -> int:

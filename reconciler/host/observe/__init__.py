@@ -38,6 +38,7 @@ class Readers:
     links: Callable[[bool], Links]  # True for a look from nothing
     ruleset: Callable[[], str]
     guarded: Callable[[], tuple[str, ...]]
+    obstacles: Callable[[bool], tuple[str, ...]]  # True for those of IPv6 too
     names: Callable[[bool], SeenNames]  # True for a look from nothing
     listeners: Callable[[bool], tuple[Listener, ...]]  # True to say who they are, which takes its time
 
@@ -61,6 +62,7 @@ class Observer:
     _volumes: frozenset[str] = frozenset()
     _ruleset: str = ""
     _guarded: tuple[str, ...] = ()
+    _obstacles: tuple[str, ...] = ()
     _names: SeenNames = field(default_factory=SeenNames)
     _listeners: tuple[Listener, ...] = ()
     _joined: dict[str, _Joined] = field(default_factory=dict)
@@ -92,6 +94,7 @@ class Observer:
             names=self._names.names,
             resolved=self._names.resolved,
             listeners=self._listeners,
+            obstacles=self._obstacles,
             collected_at=self._usage[0],
             disk_used=self._usage[1],
             mirrors=self.readers.mirrors(),
@@ -105,6 +108,7 @@ class Observer:
             self._guarded = self.readers.guarded()
         if everything or RULES in names:
             self._ruleset = self.readers.ruleset()
+            self._obstacles = self.readers.obstacles(any(seen.subnet6 for seen in self._links.networks.values()))
         if everything or NAMES in names:
             self._names = self.readers.names(everything)
 

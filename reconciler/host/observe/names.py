@@ -74,7 +74,7 @@ class NameReader:
     def look(self, everything: bool = True) -> SeenNames:
         """The names as they are now; `everything` trusts nothing that was noted before."""
         self.drain()
-        self._look_at_resolvers(everything)
+        self._look_at_resolvers()
         if everything:
             self._rung |= {"", *self._files}
             self._ask()
@@ -98,16 +98,15 @@ class NameReader:
 
     # --- resolvers ---
 
-    def _look_at_resolvers(self, everything: bool) -> None:
+    def _look_at_resolvers(self) -> None:
         """Hold those that are new. One that runs is known by its pidfd, whatever became of its pid file."""
-        known = {served.process for served in self._served.values()}
-        held = [self._places.pid_file(served.name, served.fingerprint) for served in self._served.values()]
-        for served in resolvers.running(self._places, () if everything else held):
-            if served.process not in known:
-                descriptor = runs.hold(served.process)
-                if descriptor is not None:
-                    self._served[descriptor] = served
-                    self._bell.register(descriptor, select.EPOLLIN)
+        known = {self._places.pid_file(served.name, served.fingerprint) for served in self._served.values()}
+        for pid_file in resolvers.pid_files(self._places):
+            served = resolvers.read(pid_file) if pid_file not in known else None
+            descriptor = runs.hold(served.process) if served else None
+            if served and descriptor is not None:
+                self._served[descriptor] = served
+                self._bell.register(descriptor, select.EPOLLIN)
 
     def _forget(self, descriptor: int) -> None:
         """The pidfd of a process that has ended stays readable for ever."""

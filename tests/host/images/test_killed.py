@@ -151,6 +151,7 @@ def test_killed_while_committing(how: str, scenario: Scenario) -> None:
     """The thread that commits: every call of COMMIT, one after the other."""
     for call in COMMIT:
         scenario.kill_at_every(call, how)
+    print(f"killed at {scenario.points} points")
     assert scenario.points >= 40
 
 
@@ -158,4 +159,5 @@ def test_killed_while_unpacking(scenario: Scenario) -> None:
     """Any process or thread, the confined ones too: whoever comes first to the n-th call."""
     for call in UNPACK:
         scenario.kill_at_every(call, "", "-f")
+    print(f"killed at {scenario.points} points")
     assert scenario.points >= 20

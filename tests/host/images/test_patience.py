@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import HostError
-from reconciler.host.images.exchange import IDLE
+from reconciler.host.images.exchange import IDLE, KEPT
 from reconciler.host.images.patience import Incoming, Patience, patience
 from reconciler.host.images.store import ImageStore
 from reconciler.host.images.transport import Transport, TryAgainError
@@ -227,6 +228,18 @@ def test_a_connection_is_used_again_for_a_while(server: Server, monkeypatch: pyt
     now += IDLE
     transport.get(f"http://{server.host}/a", {}, 100)
     assert counting.count == 2
+
+
+def test_only_so_many_connections_are_kept_wherever_they_go(server: Server) -> None:
+    """A stranger who redirects to ever other places does not use up our descriptors."""
+    transport = Transport(Settings())
+    before = len(os.listdir("/proc/self/fd"))
+    server.content["/a"] = Reply(b"body")
+    port = server.host.rpartition(":")[2]
+    for number in range(60):
+        name = "".join(letter.upper() if number >> at & 1 else letter for at, letter in enumerate("localhost"))
+        assert transport.get(f"http://{name}:{port}/a", {}, 100).body == b"body"
+    assert len(os.listdir("/proc/self/fd")) - before <= 2 * KEPT + 4  # both ends are ours
 
 
 def test_a_connection_with_something_left_in_it_is_not(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

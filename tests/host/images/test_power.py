@@ -130,7 +130,7 @@ def test_the_power_is_cut_at_every_step(call: str, whole: Cut, server: Server, t
         check(found, whole)
         if not found.killed:
             break
-    assert number > {"fsync": 15, "syncfs": 2, "rename": 6}[call]
+    assert number > {"fsync": 12, "syncfs": 2, "rename": 6}[call]
 
 
 @pytest.mark.parametrize("without", ["file", "folder", "layer"])

@@ -155,4 +155,19 @@ def test_the_verb_tells_what_is_damaged_and_then_that_nothing_is(
 @given(st.binary(max_size=200))
 def test_any_list_is_read_or_refused(text: bytes) -> None:
     with suppress(LayerError):
-        assert all(len(line) == 5 for line in parse_list(text).values())
+        assert all(len(line) == 5 for line in parse_list(text).lines.values())
+
+
+def test_what_was_taken_away_by_a_folder_that_came_back_is_not_missed(frame: Frame) -> None:
+    """Found by fuzzing: a folder, something in it, a link in its place, and a folder again."""
+    frame.unpack(packed(tar(folder("a"), Member("a/b", b"x"), symlink("a", "b"), folder("a"), Member("a/c", b"x"))))
+    assert frame.unpacker.verify(frame.root) == ()
+    (frame.root / "a" / "c").unlink()
+    assert frame.unpacker.verify(frame.root) == ("a/c: it is gone",)
+
+
+def test_what_is_gone_from_a_folder_that_was_only_implied_is_missed(frame: Frame) -> None:
+    frame.unpack(packed(tar(Member("srv/www/page", b"x"), Member("srv/other", b"x"))))
+    assert frame.unpacker.verify(frame.root) == ()
+    (frame.root / "srv" / "www" / "page").unlink()
+    assert frame.unpacker.verify(frame.root) == ("srv/www/page: it is gone",)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -25,8 +25,9 @@ from tests.host.network.conftest import HOME, ip, within
 HOST, HOST6 = "192.0.2.1", "2001:db8::1"
 OUTSIDE, OUTSIDE6 = "192.0.2.2", "2001:db8::2"
 GATEWAY = "fe80::1/64"  # under which a bridge asks who has an address, for packets that are not its own
+Question = tuple[str, str, int, socket.SocketKind]  # who asks, whom, at which port, how
 STREAM, DATAGRAM = socket.SOCK_STREAM, socket.SOCK_DGRAM
-DROPPED = 0.3  # seconds until a question counts as dropped; answers take under 0.01
+DROPPED = 0.7  # seconds until a question counts as dropped; answers take under 0.01
 
 
 class Ground:
@@ -125,6 +126,12 @@ class Ground:
                 return "refused", ""
             except OSError:
                 return "unreachable", ""
+
+    def answers(self, questions: Iterable[Question]) -> dict[Question, tuple[str, str]]:
+        """What `ask` finds for each; all are asked beside each other, as most of the time is waited."""
+        asked = list(questions)
+        with ThreadPoolExecutor(max_workers=12) as threads:
+            return dict(zip(asked, threads.map(lambda question: self.ask(*question), asked), strict=True))
 
     def client(self, name: str, host: str, kind: socket.SocketKind = STREAM) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

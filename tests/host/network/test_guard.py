@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from ipaddress import ip_interface
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.ruleset import Published, Restricted
+from reconciler.core.ruleset import Published, Restricted, Rules, render
 from reconciler.host.doorbells import drain, open_doorbell
+from reconciler.host.firewall import Nftables
 from reconciler.host.guard import PROTOCOL, Guard, priority
 from tests.host.network.conftest import ip, nft
-from tests.host.network.ground import DATAGRAM, HOST, HOST6, OUTSIDE, OUTSIDE6, Ground, ground, told
+from tests.host.network.ground import DATAGRAM, HOST, HOST6, OUTSIDE, OUTSIDE6, STREAM, Ground, ground, told
 
 __all__ = ["ground"]  # a fixture
 
@@ -177,9 +179,8 @@ CLOSED = [
 
 def test_without_tables_nothing_is_forwarded_and_the_host_goes_on(site: Ground) -> None:
     nft("flush", "ruleset")
-    for name, host in CLOSED:
-        assert site.who(name, host, 80) == "dropped", (name, host)
-        assert site.who(name, host, 80, DATAGRAM) == "dropped", (name, host)
+    found = site.answers((name, host, 80, kind) for name, host in CLOSED for kind in (STREAM, DATAGRAM))
+    assert {who for who, _ in found.values()} == {"dropped"}
     for host in (WEB, WEB6, SAFE):
         assert site.who("host", host, 80) == host_of(host), "the host reaches its containers"
     assert site.who("db", WEB, 80) == "web", "neighbours"
@@ -264,3 +265,28 @@ def test_connections_survive_a_flush(site: Ground) -> None:
             answer = threads.submit(told, client)
             site.apply(site.rules)
             assert answer.result()[0] == "outside"
+
+
+def test_two_instances_on_one_host_each_keep_their_own(ground: Ground) -> None:
+    ground.network("shop", "web")
+    ground.network("blog", "blog")
+    for name in ("web", "blog", "outside"):
+        ground.serve(name, 80)
+    shop, blog = ground.rules.networks
+    other = Nftables(replace(ground.settings, instance="other", run=ground.settings.run / "other", packet_mark=0x2000))
+    ground.apply(Rules(networks=(shop,), published=(Published(port=8080, targets=((WEB, 80), (WEB6, 80))),)))
+    theirs = Rules(networks=(blog,), published=(Published(port=8081, targets=((BLOG, 80),)),), mark=0x2000)
+    other.apply(render("other", theirs))
+    ground.firewall.guard(shop.subnets)
+    other.guard(blog.subnets)
+    assert (ground.who("outside", HOST, 8080), ground.who("outside", HOST, 8081)) == ("web", "blog")
+    assert (ground.who("blog", HOST, 8080), ground.who("web", HOST, 8081)) == ("web", "blog")
+    assert (ground.who("blog", WEB, 80), ground.who("web", BLOG, 80)) == ("dropped", "dropped")
+    other.remove()
+    assert ground.who("outside", HOST, 8080) == "web"
+    assert ground.who("web", OUTSIDE, 80) == "outside"
+    for name, host in (("web", BLOG), ("outside", BLOG), ("blog", OUTSIDE), ("blog", WEB)):
+        assert ground.who(name, host, 80) == "dropped", (name, host)
+    other.guard(())
+    assert ground.firewall.guarded() == tuple(sorted(str(ip_interface(subnet).network) for subnet in shop.subnets))
+    other.close()

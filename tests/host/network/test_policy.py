@@ -125,11 +125,9 @@ def matrix(site: Ground) -> Ground:
 @pytest.mark.parametrize("filtered", ["0", "1"])
 def test_who_reaches_whom(matrix: Ground, kind: socket.SocketKind, filtered: str) -> None:
     bridged_packets_pass_the_ruleset(filtered)
-    found = {}
-    for name, host, number, _, _ in REACHABLE:
-        found[name, host, number] = matrix.ask(name, host, number, kind)
+    found = matrix.answers((name, host, number, kind) for name, host, number, _, _ in REACHABLE)
     for name, host, number, who, seen in REACHABLE:
-        answer = found[name, host, number]
+        answer = found[name, host, number, kind]
         assert answer == (who, seen or answer[1]), (name, host, number)
 
 
@@ -178,7 +176,8 @@ def test_only_those_that_are_listed_reach_the_port(site: Ground, kind: socket.So
         ("outside", HOST, 8083): "db",
         ("blog", HOST, 8083): "dropped",
     }
-    assert {(name, host, number): site.who(name, host, number, kind) for name, host, number in expected} == expected
+    found = site.answers((*question, kind) for question in expected)
+    assert {question[:3]: who for question, (who, _) in found.items()} == expected
     assert site.who("blog", "10.192.4.1", 8083, kind) in {"web", "db"}
 
 
@@ -194,6 +193,26 @@ def test_a_connection_that_is_no_longer_allowed_is_cut(site: Ground, kind: socke
         with pytest.raises(TimeoutError):
             told(client)
         assert told(other)[0] == "web"
+
+
+def test_a_stream_of_datagrams_to_somebody_who_is_no_longer_allowed_ends(site: Ground) -> None:
+    """Whoever answers without being asked again would go on for ever: only the flow says that it may."""
+    site.publish(*port(8080, WEB, WEB6))
+    for client_of in (HOST, HOST6):
+        with site.client("outside", client_of, DATAGRAM) as client:
+            client.connect((client_of, 8080))
+            assert told(client)[0] == "web"
+            assert flows(site)
+            site.publish(*port(8080, WEB, WEB6, allow=("198.51.100.0/24",)))
+            assert not flows(site)
+            site.publish(*port(8080, WEB, WEB6))
+            assert told(client)[0] == "web"
+
+
+def flows(site: Ground) -> list[str]:
+    """The flows to the published port, in the kernel's words."""
+    lines = within(site.places["host"], Path("/proc/thread-self/net/nf_conntrack").read_text).splitlines()
+    return [line for line in lines if "udp" in line and "dport=8080" in line]
 
 
 # --- x-egress ------------------------------------------------------------------------------------------------------
@@ -236,7 +255,8 @@ def test_a_container_connects_to_listed_destinations_only(site: Ground, filtered
         (DB6, 80, DATAGRAM): "db",
         (BLOG, 80, STREAM): "dropped",
     }
-    assert {(host, number, kind): site.who("web", host, number, kind) for host, number, kind in expected} == expected
+    found = site.answers(("web", *question) for question in expected)
+    assert {question[1:]: who for question, (who, _) in found.items()} == expected
     for host in (HOST, HOST6):
         assert site.who("outside", host, 8090) == "web", "it answers who connects to it"
     assert site.who("db", OUTSIDE, 81) == "outside", "the neighbour may"
