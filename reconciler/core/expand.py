@@ -158,7 +158,7 @@ class _Expander:
             stop_grace_period=service.stop_grace_period,
             restart=service.restart,
             resources=service.resources,
-            depends_on=tuple(sorted({dependency.service for dependency in service.needs})),
+            depends_on=tuple(Dependency(service=name) for name in sorted({entry.service for entry in service.needs})),
             platform=service.platform,
             pull_policy=service.pull_policy,
         )

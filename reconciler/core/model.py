@@ -14,6 +14,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import lru_cache
 from typing import Literal
 
+from reconciler.core.health import Health, Healthcheck
 from reconciler.core.networking import Attachment, Destination, Endpoint, Listener, Network, Pairs, Port, SeenNetwork
 
 # --- what a container is made of -----------------------------------------------------------------------------
@@ -79,6 +80,16 @@ class Resources:
     pids: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Dependency:
+    """Compose `depends_on`, one entry: a service of the same app, and what must be true of it."""
+
+    service: str
+    condition: Literal["service_started", "service_healthy", "service_completed_successfully"] = "service_started"
+    required: bool = True  # False: also without it when it is not there
+    restart: bool = False  # started again when it was
+
+
 # Changing one of these never needs a new container: they are read where they are needed.
 OUTSIDE_REVISION = frozenset({"spec", "restart", "depends_on", "pull_policy", "locked"})
 
@@ -127,7 +138,8 @@ class Container:
     stop_grace_period: float = 10.0  # seconds
     restart: Restart = field(default_factory=Restart)
     resources: Resources = field(default_factory=Resources)
-    depends_on: tuple[str, ...] = ()  # services of the same app
+    depends_on: tuple[Dependency, ...] = ()
+    healthcheck: Healthcheck | None = None  # None is the image's own
     platform: str = ""  # os/architecture[/variant], "" means the host's own
     pull_policy: PullPolicy = field(default_factory=PullPolicy)
     locked: str = ""
@@ -189,6 +201,7 @@ class ImageConfig:
     volumes: tuple[str, ...] = ()
     exposed_ports: tuple[str, ...] = ()  # "80/tcp"
     labels: Pairs = ()
+    healthcheck: Healthcheck | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +292,8 @@ class SeenContainer:
     net_admin: bool = False  # may give itself other addresses (CAP_NET_ADMIN)
     ports: tuple[Port, ...] = ()
     restart: Restart = field(default_factory=Restart)  # as it was declared when this instance was made
+    healthcheck: Healthcheck | None = None  # its spec's, else its image's
+    health: Health | None = None  # of this run; None when nobody asks
     mounted: bool = True  # the overlay is mounted
     disconnected: str = ""  # what of its namespace, links, addresses and routes is not as it was made
     restarts: int = 0
@@ -292,6 +307,12 @@ class SeenContainer:
     def connected(self) -> bool:
         """Whether namespace, links, addresses and routes are as they were made."""
         return not self.disconnected
+
+    @property
+    def ready(self) -> bool:
+        """Whether new connections may go to it: it runs, nobody stops it, and whoever asks it says that it is well."""
+        running = isinstance(self.state, Running) and self.state.stop_sent is None
+        return running and (self.health is None or self.health.state == "healthy")
 
     @property
     def address(self) -> str:

@@ -269,7 +269,7 @@ def _waits_to_start(scene: Scene, container: Container, seen: SeenContainer) -> 
 
 def _waits_for_dependency(scene: Scene, container: Container) -> str:
     """Compose `depends_on`, list form: every replica of a dependency has been started (`service_started`)."""
-    for service in container.depends_on:
+    for service in (dependency.service for dependency in container.depends_on):
         for other in scene.desired.containers.values():
             if (other.app, other.service) == (container.app, service) and not _started(scene, other.name):
                 return f"waits for service {service} to be started"
