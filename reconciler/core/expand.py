@@ -14,6 +14,7 @@ from reconciler.core.document import Document, NetworkDeclaration, Place, PortMa
 from reconciler.core.joining import declared
 from reconciler.core.model import Container, Mount, Volume, VolumeMount
 from reconciler.core.networking import Attachment, Network
+from reconciler.core.starting import Dependency
 from reconciler.errors import Problem
 
 FOLDER_SPECS = ("compose.yaml", "compose.yml", "compose.toml", "docker-compose.yaml", "docker-compose.yml")
@@ -175,7 +176,7 @@ class _Expander:
             networks=tuple(join.attachment for join in self._joins(service)),
             host_network=host,
             shares="" if host or owner is service else f"{self.name}-{owner.name}-1",
-            depends_on=tuple(sorted({*container.depends_on, *({owner.name} - {service.name})})),
+            depends_on=_with_owner(container.depends_on, owner.name if owner is not service else ""),
             hostname=service.networking.hostname,
             domainname=service.networking.domainname,
             dns=service.networking.dns,
@@ -186,6 +187,13 @@ class _Expander:
             expose=service.networking.expose,
             egress=service.networking.egress,
         )
+
+
+def _with_owner(depends_on: tuple[Dependency, ...], owner: str) -> tuple[Dependency, ...]:
+    """Also on the service whose network it uses, "" for its own."""
+    if not owner or any(entry.service == owner for entry in depends_on):
+        return depends_on
+    return tuple(sorted((*depends_on, Dependency(service=owner))))
 
 
 def _named(mount: Mount, volumes: dict[str, str]) -> Mount:

@@ -24,7 +24,7 @@ class HttpTest:
     """`["HTTP", "http://:8080/healthz"]`: any answer from 200 to 399 is well."""
 
     port: int
-    path: str = "/"
+    path: str
     host: str = ""  # the Host header, "" for the container's address
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 
 from reconciler.core.health import Health, Healthcheck
 from reconciler.core.networking import Attachment, Destination, Endpoint, Listener, Network, Pairs, Port, SeenNetwork
+from reconciler.core.starting import Dependency
 
 # --- what a container is made of -----------------------------------------------------------------------------
 
@@ -78,16 +79,6 @@ class Resources:
     memory: int | None = None
     cpus: float | None = None
     pids: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Dependency:
-    """Compose `depends_on`, one entry: a service of the same app, and what must be true of it."""
-
-    service: str
-    condition: Literal["service_started", "service_healthy", "service_completed_successfully"] = "service_started"
-    required: bool = True  # False: also without it when it is not there
-    restart: bool = False  # started again when it was
 
 
 # Changing one of these never needs a new container: they are read where they are needed.

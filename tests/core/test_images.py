@@ -10,6 +10,7 @@ from reconciler.core import images
 from reconciler.core.model import Container, Desired, Observed, PullPolicy, SeenContainer, SeenImage
 from reconciler.core.plan import plan
 from reconciler.core.scene import Policy
+from reconciler.core.starting import Dependency
 from reconciler.core.steps import CollectImages, Plan
 from tests.core.hosts import NOW, POLICY, host, seen
 from tests.core.worlds import DB, WEB, container, desired
@@ -80,7 +81,7 @@ def test_an_instance_that_was_made_in_vain_of_an_answer_still_wants_one() -> Non
 
 
 def test_an_instance_that_cannot_be_made_asks_nothing() -> None:
-    waiting = replace(ALWAYS, depends_on=("db",))
+    waiting = replace(ALWAYS, depends_on=(Dependency(service="db"),))
     found = plan(desired(waiting, container(service="db", image=DB)), host(images=here(5.0)), NOW, POLICY)
     assert [task.key for task in found.tasks] == [f"image:{DB}"]
 

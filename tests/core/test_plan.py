@@ -16,6 +16,7 @@ from reconciler.core.model import (
 )
 from reconciler.core.networking import Port
 from reconciler.core.ruleset import Published
+from reconciler.core.starting import Dependency
 from reconciler.core.steps import ApplyRuleset, CreateContainer, Plan
 from tests.core.hosts import (
     BRIDGE,
@@ -312,7 +313,7 @@ def test_a_stopping_container_gets_no_new_connections() -> None:
 
 def test_a_dependency_is_started_first() -> None:
     db = container(service="db")
-    web = container(depends_on=("db",))
+    web = container(depends_on=(Dependency(service="db"),))
     found = made(desired(db, web), host())
     assert [task.key for task in found.tasks] == ["container:shop-db-1"]
     assert str(found.waits[0]) == "container:shop-web-1: waits for service db to be started"

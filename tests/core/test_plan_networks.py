@@ -7,6 +7,7 @@ from dataclasses import replace
 from reconciler.core.model import Dead, Desired, Running, digest
 from reconciler.core.names import LISTENERS
 from reconciler.core.networking import Destination, Listener, Port
+from reconciler.core.starting import Dependency
 from reconciler.core.steps import ApplyRuleset
 from tests.core.hosts import NETWORK, NOW, WEB_CONTAINER, host, made, names_of, printed, seen
 from tests.core.worlds import container, desired
@@ -123,7 +124,7 @@ def test_names_are_asked_for_again_after_a_while() -> None:
 # --- shared namespaces ---------------------------------------------------------------------------------------------
 
 LENDER = container(service="vpn")
-SHARING = container(service="app", networks=(), shares="shop-vpn-1", depends_on=("vpn",))
+SHARING = container(service="app", networks=(), shares="shop-vpn-1", depends_on=(Dependency(service="vpn"),))
 
 
 def test_who_shares_a_network_waits_for_its_owner() -> None:

@@ -76,7 +76,7 @@ def test_replicas_networks_and_volumes_get_full_names() -> None:
     assert [mount.target for mount in container.mounts] == ["/d", "/d/e", "/z"]
     assert container.mounts[0] == VolumeMount(volume="web_data", target="/d")
     assert container.mounts[2] == VolumeMount(volume="theirs", target="/z")
-    assert container.depends_on == ("db",)
+    assert [entry.service for entry in container.depends_on] == ["db"]
     assert {name: network.labels for name, network in desired.networks.items()} == {"web_front": (("a", "b"),)}
     assert {name: volume.external for name, volume in desired.volumes.items()} == {"web_data": False, "theirs": True}
 

@@ -23,6 +23,7 @@ from reconciler.core.model import (
     revision,
 )
 from reconciler.core.networking import Attachment, Destination, Port
+from reconciler.core.starting import Dependency
 
 IMAGE = "sha256:" + "5a" * 32
 
@@ -116,7 +117,7 @@ def test_the_canonical_form_is_what_is_digested() -> None:
     [
         replace(PLAIN, spec="other.toml"),
         replace(PLAIN, restart=Restart(policy="always")),
-        replace(PLAIN, depends_on=("db",)),
+        replace(PLAIN, depends_on=(Dependency(service="db"),)),
         replace(PLAIN, pull_policy=PullPolicy(when="always")),
         replace(PLAIN, locked=IMAGE),
     ],

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from reconciler.core.addresses import bridge_name, gateway
 from reconciler.core.model import Container, Desired, PullPolicy, Restart, Volume, VolumeMount
 from reconciler.core.networking import Attachment, Destination, Endpoint, Network, Port
+from reconciler.core.starting import Dependency
 from tests.fakes import FakeHost
 
 WEB = "docker.io/library/web:1"
@@ -89,10 +90,11 @@ def apps(draw: st.DrawFn, name: str) -> list[Container]:
             where["egress"] = (Destination(host="10.9.0.0/16"), Destination(host="example.org", ports=(443, 443)))
         if lender:
             where, ports, first = {"networks": (), "shares": lender.name}, (), lender.service
+        depends_on = (Dependency(service=first),) if first else ()
         found += [
             container(
                 name, service, replica, ports=ports, mounts=mounts, environment=environment, restart=restart,
-                pull_policy=policy, depends_on=(first,) if first else (), image=draw(st.sampled_from([WEB, DB])),
+                pull_policy=policy, depends_on=depends_on, image=draw(st.sampled_from([WEB, DB])),
                 **where,
             )
             for replica in range(1, draw(st.integers(1, 3)) + 1)

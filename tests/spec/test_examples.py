@@ -51,7 +51,7 @@ def test_examples_of_networks() -> None:
     wiki, backup = found.containers["office-wiki-1"], found.containers["office-backup-1"]
     assert [port.allow for port in wiki.ports] == [("192.168.10.0/24", "2001:db8:10::/64"), ("192.168.10.7/32",)]
     assert [entry.host for entry in wiki.egress or ()] == ["192.168.10.0/24", "smtp.example.org"]
-    assert (backup.shares, backup.depends_on) == ("office-vpn-1", ("vpn",))
+    assert (backup.shares, [entry.service for entry in backup.depends_on]) == ("office-vpn-1", ["vpn"])
     assert [port.host_ip for port in found.containers["dual-web-1"].ports] == ["0.0.0.0", "::"]
     assert found.networks["dual_lan"].ipv6.subnet == "fd00:28::/64"
 
