@@ -13,6 +13,7 @@ from typing import Protocol
 from reconciler.core.model import Container, SeenImage, Volume
 from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver
 from reconciler.core.progress import Progress
+from reconciler.core.updates import Quarantine
 
 Report = Callable[[Progress], None]
 
@@ -55,11 +56,27 @@ class Runtime(Protocol):
     def stop(self, id: str, signal: str) -> None:
         """Send `signal` to the first process and note when; returns at once."""
 
+    def drain(self, id: str, successor: str) -> None:
+        """Note with its run that `successor` serves in its place, and when; what was noted of another is replaced."""
+
     def kill(self, id: str) -> None:
         """SIGKILL all its processes, and wait a moment for their end."""
 
     def clean(self, id: str) -> None:
         """Delete the runtime's state and the cgroups of ended runs."""
+
+
+class Revisions(Protocol):
+    """What is remembered of revisions; it outlives containers, daemon and boots."""
+
+    def keep(self, id: str, name: str, revision: str) -> None:
+        """Keep what container `id` was made from as the last good revision of `name`; none when it is not known."""
+
+    def quarantine(self, id: str, quarantine: Quarantine) -> None:
+        """Remember the failed revision, with the last lines of output of container `id`."""
+
+    def forget(self, good: tuple[str, ...], quarantined: tuple[str, ...]) -> None:
+        """Forget the last good revisions of these names, and that these revisions failed."""
 
 
 class Networks(Protocol):
@@ -125,6 +142,7 @@ class Ports:
     images: Images
     bundles: Bundles
     runtime: Runtime
+    revisions: Revisions
     networks: Networks
     firewall: Firewall
     names: Names

@@ -24,8 +24,10 @@ from reconciler.core.model import (
     digest,
     image_key,
 )
+from reconciler.core.mounts import volumes_of
 from reconciler.core.networking import Endpoint, Joint, Listener, Network, Pairs, Resolver, SeenNetwork
 from reconciler.core.progress import Progress
+from reconciler.core.updates import Draining, Good, Quarantine
 from reconciler.errors import HostError
 from reconciler.ports import Ports, Report
 
@@ -59,6 +61,7 @@ class FakeHost:
         self.reports: list[Progress] = []  # what each pull reports
         self.bridges: dict[str, SeenNetwork] = {}
         self.folders: set[str] = set()
+        self.exclusive: set[str] = set()
         self.containers: dict[str, SeenContainer] = {}
         self.attached: dict[str, frozenset[str]] = {}  # container id -> bridges
         self.table = ""
@@ -68,12 +71,16 @@ class FakeHost:
         self.resolved: dict[str, tuple[tuple[str, ...], float]] = {}
         self.listeners: tuple[Listener, ...] = ()
         self.calls: list[str] = []
+        self.made_from: dict[str, tuple[Container, SeenImage]] = {}  # by container id
+        self.good: dict[str, Good] = {}
+        self.quarantined: dict[str, Quarantine] = {}
 
     def ports(self) -> Ports:
         return Ports(
             images=self,
             bundles=_Bundles(self),
             runtime=self,
+            revisions=_Revisions(self),
             networks=_Networks(self),
             firewall=_Firewall(self),
             names=_Names(self),
@@ -93,6 +100,8 @@ class FakeHost:
             resolved=dict(self.resolved),
             listeners=self.listeners,
             collected_at=self.collected_at,
+            good=dict(self.good),
+            quarantined=dict(self.quarantined),
         )
 
     def with_links(self, seen: SeenContainer) -> SeenContainer:
@@ -163,11 +172,16 @@ class FakeHost:
             raise IllegalCallError(f"start of {seen.name} in a network namespace that is gone")
         if seen.egress is not None and seen.address and seen.address not in self.table:
             raise IllegalCallError(f"start of {seen.name} before the ruleset says where it may connect to")
+        if seen.revision in self.quarantined:
+            raise IllegalCallError(f"start of {seen.name}, whose revision is in quarantine")
+        for other in self.containers.values():
+            if isinstance(other.state, Running) and set(other.volumes) & set(seen.volumes) & self.exclusive:
+                raise IllegalCallError(f"{seen.name} and {other.name} use one exclusive volume")
         left = (*seen.leftovers, "run") if isinstance(seen.state, Exited) else seen.leftovers
         running = Running(pid=1, since=self.now)
         self.call(
             f"start {seen.name}",
-            lambda: self.put(id, state=running, restarts=restarts, failures=failures, leftovers=left),
+            lambda: self.put(id, state=running, restarts=restarts, failures=failures, leftovers=left, draining=None),
         )
 
     def stop(self, id: str, signal: str) -> None:
@@ -176,6 +190,10 @@ class FakeHost:
             raise IllegalCallError(f"stop of {seen.name}, which does not run")
         stopping = replace(seen.state, stop_sent=self.now)
         self.call(f"stop {seen.name}", lambda: self.put(id, state=stopping))
+
+    def drain(self, id: str, successor: str) -> None:
+        noted = Draining(successor=successor, since=self.now)
+        self.call(f"drain {self.get(id).name}", lambda: self.put(id, draining=noted))
 
     def kill(self, id: str) -> None:
         seen = self.get(id)
@@ -231,8 +249,9 @@ class _Bundles:
             host_network=container.host_network, shares=joint.shares,
             egress=container.egress, stop_signal=container.stop_signal or "SIGTERM",
             stop_grace_period=container.stop_grace_period, state=Dead(), created_at=host.now,
-            ports=container.ports, restart=container.restart,
+            ports=container.ports, restart=container.restart, volumes=volumes_of(container),
         )  # fmt: skip
+        host.made_from[id] = (container, image)
         host.call(f"create {container.name}", lambda: host.containers.update({id: seen}))
 
     def mount(self, id: str) -> None:
@@ -248,6 +267,29 @@ class _Bundles:
 
     def rotate_log(self, id: str) -> None:
         self.host.call("rotate", lambda: self.host.put(id, log_bytes=0))
+
+
+class _Revisions:
+    def __init__(self, host: FakeHost) -> None:
+        self.host = host
+
+    def keep(self, id: str, name: str, revision: str) -> None:
+        container, image = self.host.made_from[id]
+        good = Good(revision=revision, container=container, image=image)
+        self.host.call(f"keep {name}", lambda: self.host.good.update({name: good}))
+
+    def quarantine(self, id: str, quarantine: Quarantine) -> None:
+        kept = replace(quarantine, output=("last words",))
+        self.host.call(f"quarantine {quarantine.name}", lambda: self.host.quarantined.update({kept.revision: kept}))
+
+    def forget(self, good: tuple[str, ...], quarantined: tuple[str, ...]) -> None:
+        def forget() -> None:
+            for name in good:
+                self.host.good.pop(name, None)
+            for revision in quarantined:
+                self.host.quarantined.pop(revision, None)
+
+        self.host.call("forget", forget)
 
 
 class _Networks:

@@ -11,16 +11,17 @@ from reconciler.core.networking import Endpoint, Port
 from reconciler.core.ruleset import Published, Target
 
 
-def serving(containers: Iterable[SeenContainer], leaving: Set[str]) -> frozenset[str]:
+def serving(containers: Iterable[SeenContainer], leaving: Set[str], aside: Set[str] = frozenset()) -> frozenset[str]:
     """The ids of the replicas that new connections go to, whoever declared them: what runs is reachable.
 
     A service without a running replica is served by those that are about to run: table and names then are in force when
-    they are, and until then a client is refused there as it would be here. `leaving` are ids that will not run again.
+    they are, and until then a client is refused there as it would be here. `leaving` are ids that will not run again,
+    `aside` those in whose place another instance of the same replica serves.
     """
     running: dict[tuple[str, str], set[str]] = defaultdict(set)
     expected: dict[tuple[str, str], set[str]] = defaultdict(set)
     for seen in containers:
-        if not seen.connected:
+        if not seen.connected or seen.id in aside:
             continue
         if isinstance(seen.state, Running):
             if seen.state.stop_sent is None:

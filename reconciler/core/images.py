@@ -114,6 +114,7 @@ def collection(desired: Desired, observed: Observed, keep: Keep, now: float) -> 
     wanted = desired.containers.values()
     here = (image_of(container, observed.images) for container in wanted)
     digests = {image.digest for image in here if image} | {seen.image_digest for seen in observed.containers.values()}
+    digests |= {good.image.digest for good in observed.good.values()}
     references = {reference for container in wanted for reference in (container.image, container.pulls)}
     cause = f"the disk is {observed.disk_used:.0%} full" if full else f"{human(interval)} since the last time"
     yield Task("collect", cause, (CollectImages(tuple(sorted(references)), tuple(sorted(digests)), age),))

@@ -17,6 +17,7 @@ from typing import Literal
 from reconciler.core.health import Health, Healthcheck
 from reconciler.core.networking import Attachment, Destination, Endpoint, Listener, Network, Pairs, Port, SeenNetwork
 from reconciler.core.starting import Dependency
+from reconciler.core.updates import Draining, Good, Quarantine, Updates
 
 # --- what a container is made of -----------------------------------------------------------------------------
 
@@ -82,7 +83,7 @@ class Resources:
 
 
 # Changing one of these never needs a new container: they are read where they are needed.
-OUTSIDE_REVISION = frozenset({"spec", "restart", "depends_on", "pull_policy", "locked"})
+OUTSIDE_REVISION = frozenset({"spec", "restart", "depends_on", "pull_policy", "locked", "updates"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +135,7 @@ class Container:
     platform: str = ""  # os/architecture[/variant], "" means the host's own
     pull_policy: PullPolicy = field(default_factory=PullPolicy)
     locked: str = ""
+    updates: Updates = field(default_factory=Updates)
 
     @property
     def pulls(self) -> str:
@@ -147,12 +149,13 @@ class Container:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """A named volume. External ones must exist and are never made."""
+    """A named volume. External ones must exist and are never made. `exclusive`: never used by two containers."""
 
     name: str
     app: str
     spec: str
     external: bool = False
+    exclusive: bool | None = None  # None: nobody says
     labels: Pairs = ()
 
 
@@ -290,6 +293,8 @@ class SeenContainer:
     restarts: int = 0
     failures: int = 0
     leftovers: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()  # the named ones it has mounted
+    draining: Draining | None = None  # of this run
     log_bytes: int = 0  # size of the newest log file
     command: tuple[str, ...] = ()  # what runs, as in the bundle
     damaged: str = ""  # why its record cannot be used, when it cannot
@@ -338,6 +343,8 @@ class Observed:
     collected_at: float | None = None  # when unused images were last collected, None when that is not known
     disk_used: float = 0.0  # the share of the image store's file system that is in use
     mirrors: Mapping[str, str] = field(default_factory=dict)  # mirrors of registries that were passed over, and why
+    good: Mapping[str, Good] = field(default_factory=dict)  # by the name of the container
+    quarantined: Mapping[str, Quarantine] = field(default_factory=dict)  # by revision
 
 
 def image_key(reference: str, platform: str) -> str:

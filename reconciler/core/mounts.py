@@ -39,6 +39,11 @@ def oci_mounts(container: Container, volumes: str, etc: str, init: str) -> list[
     ]
 
 
+def volumes_of(container: Container) -> tuple[str, ...]:
+    """The named volumes that it uses."""
+    return tuple(sorted({mount.volume for mount in container.mounts if isinstance(mount, VolumeMount)}))
+
+
 def destinations(container: Container) -> tuple[str, ...]:
     """Where the spec's mounts go, in the order of the spec."""
     return tuple(clean(mount.target) for mount in container.mounts)

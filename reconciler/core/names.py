@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from reconciler.core.remembering import ForgetRevisions, KeepGood, QuarantineRevision
 from reconciler.core.steps import (
     ApplyRuleset,
     CheckImage,
@@ -32,10 +33,11 @@ NAMES = "names"
 LISTENERS = "listeners"
 VOLUMES = "volumes"
 IMAGES = "images"
+REVISIONS = "revisions"
 CONTAINER = "container:"  # followed by the container's id
 
 
-def touched(task: Task) -> frozenset[str]:
+def touched(task: Task) -> frozenset[str]:  # noqa: C901 - one flat match, a line a kind
     """What may be different now that `task` has ended, well or not."""
     names: set[str] = set()
     for step in task.steps:
@@ -50,6 +52,8 @@ def touched(task: Task) -> frozenset[str]:
                 names.add(RULES)
             case ServeNames() | StopNames() | WriteNames() | ResolveNames():
                 names.add(NAMES)
+            case KeepGood() | QuarantineRevision() | ForgetRevisions():
+                names.add(REVISIONS)
             case ConnectContainer() | DisconnectContainer():
                 names |= {CONTAINER + step.id, LINKS}
             case _:

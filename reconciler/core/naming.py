@@ -91,7 +91,7 @@ def _bound(scene: Scene, resolver: Resolver) -> bool:
 
 
 def _record_tasks(scene: Scene, found: Mapping[str, Resolver | Refused], now: float) -> Iterator[Task]:
-    serve = serving(scene.observed.containers.values(), frozenset(seen.id for seen in scene.leaving))
+    serve = serving(scene.observed.containers.values(), scene.ending, scene.aside)
     there = [seen for seen in scene.observed.containers.values() if seen.id in serve or isinstance(seen.state, Running)]
     wanted = dns.records(there, serve)
     settled = {seen.id for seen in there if seen.id in serve and _ran_long(seen, now)}

@@ -106,7 +106,7 @@ def table(scene: Scene) -> Table:
     seen = scene.observed.networks.values()
     if not seen:
         return Table()
-    serve = serving(scene.observed.containers.values(), frozenset(seen.id for seen in scene.leaving))
+    serve = serving(scene.observed.containers.values(), scene.ending, scene.aside)
     containers = scene.observed.containers.values()
     rules = Rules(
         networks=tuple(_bridge(scene, network) for network in sorted(seen, key=lambda network: network.bridge)),

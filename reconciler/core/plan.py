@@ -7,14 +7,14 @@ here; `daemon.loop` calls it at each look, and `reconciler plan` prints its answ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from reconciler.core import dns, images, lifecycle, naming, networks
+from reconciler.core import dns, images, instances, lifecycle, naming, networks, rollout
 from reconciler.core.addresses import Refused
 from reconciler.core.claims import taken
-from reconciler.core.joining import declared
+from reconciler.core.instances import Replica
 from reconciler.core.joints import Networks, joint
 from reconciler.core.model import (
     Container,
@@ -25,10 +25,10 @@ from reconciler.core.model import (
     Running,
     SeenContainer,
     SeenImage,
-    VolumeMount,
     container_id,
     revision,
 )
+from reconciler.core.mounts import volumes_of
 from reconciler.core.names import LISTENERS
 from reconciler.core.networking import Joint, Resolver
 from reconciler.core.networks import Table
@@ -64,6 +64,7 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
     the addresses they hand out are taken.
     """
     found = scene(desired, observed, now, policy, doing)
+    found = replace(found, aside=instances.aside(found, now))
     wires = Wires(naming.resolvers(found), networks.table(found))
     busy = {task.key for task in doing}
     entries = chain(
@@ -73,6 +74,7 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
         networks.guard(found),
         _volumes(found),
         _containers(found, wires, now, busy),
+        rollout.forgotten(found, now),
         networks.firewall(found, wires.table),
         naming.names(found, wires.resolvers, now),
         images.collection(desired, observed, images.Keep(policy.disk_limit, policy.image_age), now),
@@ -120,84 +122,124 @@ def _volumes(scene: Scene) -> Iterator[Entry]:
 
 
 def _containers(scene: Scene, wires: Wires, now: float, busy: Set[str]) -> Iterator[Entry]:
+    """Nothing of a name of which something is done: it would take a second address, or stop what is being started."""
+    names = {key.partition("@")[0] for key in busy}
     for name, container in sorted(scene.desired.containers.items()):
-        if lifecycle.key(name) not in busy:  # else it would take a second address
+        if lifecycle.key(name) not in names:
             yield from _replica(scene, wires, container, now)
     for seen in scene.leaving:
-        yield lifecycle.retire(seen, now, "not in any spec")
+        if lifecycle.key(seen.name) not in names:
+            yield _beside(scene, seen, lifecycle.retire(seen, now, "not in any spec"))
     for seen in scene.kept:
-        yield from _kept(scene, wires, seen, seen.restart, now)
+        if lifecycle.key(seen.name) not in names:
+            yield from (_beside(scene, seen, entry) for entry in _kept(scene, wires, seen, seen.restart, now))
+
+
+def _beside(scene: Scene, seen: SeenContainer, entry: Entry) -> Entry:
+    """`entry` of one of several instances of a name; the newest has the name for itself."""
+    return entry if seen is scene.instances[seen.name][0] else _own(seen, entry)
+
+
+def _own(seen: SeenContainer, entry: Entry) -> Entry:
+    """`entry` under a key of this instance alone."""
+    return replace(entry, key=f"{entry.key}@{seen.id[:12]}")
 
 
 # --- containers --------------------------------------------------------------------------------------------------
 
 
-def _replica(scene: Scene, wires: Wires, container: Container, now: float) -> Iterator[Entry]:
-    instances = scene.instances.get(container.name, ())
-    image = images.image_of(container, scene.observed.images)
-    current = _current(scene, container, image)
-    others = [seen for seen in instances if seen is not current]
-    if current is None and (reason := _not_ready(scene, container, image) or _asks_first(container, image, now)):
-        yield Wait(lifecycle.key(container.name), reason)
-        yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
-    elif current is None and (reason := _occupied(scene, container)):
-        yield Wait(lifecycle.key(container.name), reason, now + LISTEN_AGAIN, reads=LISTENERS)
-        yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
-    elif current is None and (reason := naming.unserved(scene, wires.resolvers, container)):
-        yield Wait(lifecycle.key(container.name), reason)
-        yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
-    elif others:
-        moved = _moved(scene, others[0])
-        yield lifecycle.retire(others[0], now, _why_replaced(others[0], current, container, image, moved))
-    elif current is None:
-        assert image is not None
-        yield from _create(scene, wires, container, image, now)
-    elif reason := _waits_to_start(scene, container, current):
-        yield Wait(lifecycle.key(container.name), reason)
+def _replica(scene: Scene, wires: Wires, wanted: Container, now: float) -> Iterator[Entry]:
+    found = instances.replica(scene, wanted)
+    entries = [
+        *_toward(scene, wires, found, now),
+        *_olds(scene, wires, found, now),
+        *rollout.settled(scene, found, now),
+    ]
+    yield from entries
+    if found.bad and not any(entry.key == lifecycle.key(wanted.name) for entry in entries):
+        yield Wait(lifecycle.key(wanted.name), str(found.bad))
+
+
+def _toward(scene: Scene, wires: Wires, found: Replica, now: float) -> Iterator[Entry]:
+    """What brings the wanted instance into force, or keeps it there."""
+    if found.current:
+        yield from _new(scene, wires, found, found.current, now)
+    elif found.stuck:
+        return
+    elif (wait := _not_yet(scene, wires, found, now)) or (found.others and (wait := rollout.turn(scene, found, now))):
+        yield wait
+    elif found.others and (rollout.idle(found) or rollout.apart(scene, found)):
+        yield _first_stop(scene, found, now)
     else:
-        yield from _kept(scene, wires, current, container.restart, now)
+        assert found.image is not None
+        cause = f"{_why_replaced(scene, found.others[0], found)}; start-first" if found.others else "missing"
+        yield from _create(scene, wires, found, cause, now)
 
 
-def _current(scene: Scene, container: Container, image: SeenImage | None) -> SeenContainer | None:
-    instances = scene.instances.get(container.name, ())
-    owner = _owner(scene, container)
-    fitting = (seen for seen in instances if seen.shares == owner and not _moved(scene, seen))
-    return next((seen for seen in fitting if _is_current(seen, container, image)), None)
+def _not_yet(scene: Scene, wires: Wires, found: Replica, now: float) -> Wait | None:
+    """Why a new instance could not be made now; asked before the old one is touched."""
+    container, image = found.container, found.image
+    if reason := _not_ready(scene, container, image) or _asks_first(container, image, now):
+        return Wait(lifecycle.key(container.name), reason)
+    if reason := _occupied(scene, container):
+        return Wait(lifecycle.key(container.name), reason, now + LISTEN_AGAIN, reads=LISTENERS)
+    if reason := naming.unserved(scene, wires.resolvers, container):
+        return Wait(lifecycle.key(container.name), reason)
+    return None
 
 
-def _moved(scene: Scene, seen: SeenContainer) -> str:
-    """The network that is declared otherwise than when `seen` joined it, "" for none; another app's spec may say so."""
-    for endpoint in seen.endpoints:
-        network = scene.networks.get(endpoint.network.name, endpoint.network)
-        if network != endpoint.network and declared(network) != declared(endpoint.network):
-            return network.name
-    return ""
+def _first_stop(scene: Scene, found: Replica, now: float) -> Entry:
+    """Stop-first: what was good is kept in mind, and the old one goes."""
+    old = found.others[0]
+    why = "" if rollout.idle(found) else f"; stop-first, because {rollout.apart(scene, found)}"
+    entry = lifecycle.retire(old, now, f"{_why_replaced(scene, old, found)}{why}")
+    if isinstance(entry, Task):
+        return replace(entry, steps=(*rollout.keeping(scene, found, now), *entry.steps))
+    return entry
 
 
-def _owner(scene: Scene, container: Container) -> str:
-    """The id of the container whose network namespace it uses now, "" when it has its own."""
-    return next((seen.id for seen in scene.instances.get(container.shares, ())), "")
+def _new(scene: Scene, wires: Wires, found: Replica, seen: SeenContainer, now: float) -> Iterator[Entry]:
+    """The instance that is to be in force: judged while it is new, kept when it is well."""
+    if judgement := rollout.judged(scene, found, now):
+        yield judgement
+    elif found.stuck and not instances.fit(scene, seen):
+        return
+    elif reason := _waits_to_start(scene, found.container, seen):
+        yield Wait(lifecycle.key(seen.name), reason)
+    else:
+        kept = [*_kept(scene, wires, seen, found.container.restart, now)]
+        yield from kept
+        moved = wires.table.digest == scene.observed.ruleset
+        if not any(entry.key == lifecycle.key(seen.name) for entry in kept):
+            yield from filter(None, [rollout.waiting(scene, found, moved, now)])
 
 
-def _is_current(seen: SeenContainer, container: Container, image: SeenImage | None) -> bool:
-    """Whether `seen` is this revision. While its image is away (a dead registry), what it was made from counts."""
-    if seen.damaged or (image is None and seen.image != container.image):
-        return False
-    return seen.revision == revision(container, image.digest if image else seen.image_digest)
+def _olds(scene: Scene, wires: Wires, found: Replica, now: float) -> Iterator[Entry]:
+    """Every other instance: it runs on until another one serves in its place. Its keys are its own."""
+    stops = found.current is None and not found.stuck and (rollout.idle(found) or rollout.apart(scene, found))
+    for old in found.others[1:] if stops else found.others:
+        if why := rollout.leaves(scene, found, old, now):
+            entries: Iterable[Entry] = [lifecycle.retire(old, now, why)]
+        elif isinstance(old.state, Running) and old.state.stop_sent is not None:
+            entries = [lifecycle.retire(old, now, "stopping")]
+        elif not instances.fit(scene, old):
+            entries = []
+        else:
+            entries = _kept(scene, wires, old, found.container.restart, now)
+        yield from (_own(old, entry) for entry in entries)
 
 
-def _why_replaced(
-    seen: SeenContainer, current: SeenContainer | None, container: Container, image: SeenImage | None, moved: str
-) -> str:
+def _why_replaced(scene: Scene, seen: SeenContainer, found: Replica) -> str:
+    container = found.container
     if seen.damaged:
         return seen.damaged
-    if current:
-        return "a newer instance runs"
+    if found.bad:
+        return str(found.bad)
     if container.shares and seen.revision == revision(container, seen.image_digest):
         return f"{container.shares}, whose network it shares, was replaced"
-    if moved:
-        return f"network {moved} is declared otherwise now"
-    return images.moved(seen, container, image) or f"revision {seen.revision[:12]} is no longer wanted"
+    if changed := instances.moved(scene, seen):
+        return f"network {changed} is declared otherwise now"
+    return images.moved(seen, container, found.image) or f"revision {seen.revision[:12]} is no longer wanted"
 
 
 def _not_ready(scene: Scene, container: Container, image: SeenImage | None) -> str:
@@ -207,11 +249,13 @@ def _not_ready(scene: Scene, container: Container, image: SeenImage | None) -> s
     for attachment in container.networks:
         if not scene.usable(attachment.network):
             return _waits_for_network(scene, attachment.network)
-    if container.shares and not _lends(scene, _owner(scene, container)):
+    if container.shares and not _lends(scene, instances.owner_of(scene, container)):
         return _waits_for_owner(container.shares)
-    missing = sorted(_volumes_of(container) - scene.observed.volumes)
+    missing = sorted(set(volumes_of(container)) - scene.observed.volumes)
     if missing:
         return f"waits for volume {missing[0]}"
+    if not scene.instances.get(container.name) and (reason := _in_use(scene, volumes_of(container), "")):
+        return reason
     return _waits_for_dependency(scene, container)
 
 
@@ -225,7 +269,7 @@ def _asked_since(scene: Scene, now: float) -> dict[str, float]:
     for name, container in scene.desired.containers.items():
         if container.pull_policy.when == "always":
             image = images.image_of(container, scene.observed.images)
-            current = _current(scene, container, image)
+            current = instances.current_instance(scene, container, image)
             made = current.created_at if current else 0.0 if _not_ready(scene, container, image) else now
             found[name] = max(scene.policy.started, made - images.JUST_NOW)
     return found
@@ -259,8 +303,13 @@ def _waits_for_owner(name: str) -> str:
     return f"waits for container {name}, whose network it shares"
 
 
-def _volumes_of(container: Container) -> set[str]:
-    return {mount.volume for mount in container.mounts if isinstance(mount, VolumeMount)}
+def _in_use(scene: Scene, volumes: Iterable[str], id: str) -> str:
+    """Which exclusive volume another container has, "" when none; else they are taken from now on."""
+    for volume in volumes:
+        if scene.claimed.get(volume, id) != id:
+            owner = scene.observed.containers.get(scene.claimed[volume])
+            return f"waits for volume {volume}, which is exclusive and in use{f' by {owner.name}' if owner else ''}"
+    return ""
 
 
 def _waits_to_start(scene: Scene, container: Container, seen: SeenContainer) -> str:
@@ -280,20 +329,24 @@ def _started(scene: Scene, name: str) -> bool:
     return any(isinstance(seen.state, Running | Exited) for seen in scene.instances.get(name, ()))
 
 
-def _create(scene: Scene, wires: Wires, container: Container, image: SeenImage, now: float) -> Iterator[Entry]:
+def _create(scene: Scene, wires: Wires, found: Replica, cause: str, now: float) -> Iterator[Entry]:
+    container, image = found.container, found.image
+    assert image is not None
     where = _joint(scene, wires, container)
     if isinstance(where, Refused):
         yield Wait(lifecycle.key(container.name), where.message)
         return
     id, made = container_id(container, image.digest, now), revision(container, image.digest)
+    scene.claimed.update(dict.fromkeys(volumes_of(container), id))
     elsewhere = bool(where.shares) or container.host_network
     steps: tuple[Step, ...] = (
+        *rollout.keeping(scene, found, now),
         CreateContainer(id, container, made, image, where),
         *(() if elsewhere else (ConnectContainer(id, container.name, where.endpoints),)),
         # Where it may connect to must be in force before it runs; the table takes in who exists.
         *(() if container.egress is not None else (StartContainer(id, container.name, 0, 0),)),
     )
-    yield Task(lifecycle.key(container.name), "missing", steps, about=made)
+    yield Task(lifecycle.key(container.name), cause, steps, about=made)
 
 
 def _blocked(scene: Scene, wires: Wires, seen: SeenContainer) -> str:
@@ -303,6 +356,8 @@ def _blocked(scene: Scene, wires: Wires, seen: SeenContainer) -> str:
         return _waits_for_owner(owner.name if owner else seen.shares[:12])
     if seen.egress is not None and wires.table.digest != scene.observed.ruleset:
         return "waits for the ruleset that says where it may connect to"
+    if reason := _in_use(scene, seen.volumes, seen.id):
+        return reason
     absent = next((end.network.name for end in seen.endpoints if not scene.usable(end.network.name)), "")
     return f"waits for network {absent}" if absent else ""
 
@@ -310,7 +365,7 @@ def _blocked(scene: Scene, wires: Wires, seen: SeenContainer) -> str:
 def _joint(scene: Scene, wires: Wires, container: Container) -> Joint | Refused:
     """Where a new instance goes; all its networks are usable."""
     if container.shares:
-        return Joint(shares=_owner(scene, container))
+        return Joint(shares=instances.owner_of(scene, container))
     names = [attachment.network for attachment in container.networks]
     subnets = {name: scene.subnets[name] for name in names}
     found = joint(

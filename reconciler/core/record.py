@@ -13,6 +13,7 @@ from typing import get_type_hints
 
 from reconciler.core.decode import decode
 from reconciler.core.model import Container, Restart, SeenImage
+from reconciler.core.mounts import volumes_of
 from reconciler.core.networking import Destination, Endpoint, Joint, Pairs, Port
 from reconciler.core.process import capabilities
 
@@ -45,6 +46,7 @@ class Record:
     ports: tuple[Port, ...] = ()
     restart: Restart = field(default_factory=Restart)
     labels: Pairs = ()
+    volumes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,7 @@ def record(container: Container, image: SeenImage, instance: Instance) -> Record
         ports=container.ports,
         restart=container.restart,
         labels=container.labels,
+        volumes=volumes_of(container),
     )
 
 

@@ -13,10 +13,11 @@ from itertools import chain
 
 from reconciler.core import addresses
 from reconciler.core.addresses import Pool, Refused
-from reconciler.core.model import Desired, Observed, SeenContainer
+from reconciler.core.model import Container, Created, Desired, Observed, Running, SeenContainer
+from reconciler.core.mounts import volumes_of
 from reconciler.core.networking import Endpoint, Network, SeenNetwork
 from reconciler.core.ruleset import MARK
-from reconciler.core.steps import CreateContainer, CreateNetwork, Step, Task
+from reconciler.core.steps import CreateContainer, CreateNetwork, StartContainer, Step, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is wanted and what is there, looked at together. `taken` grows while the plan is made."""
+    """What is wanted and what is there, looked at together. `taken` and `claimed` grow while the plan is made."""
 
     desired: Desired
     observed: Observed
@@ -52,6 +53,18 @@ class Scene:
     networks: Mapping[str, Network]  # what must be there: declared, or used by what is kept
     subnets: Mapping[str, tuple[str | Refused, str | Refused]]  # IPv4 and IPv6, "" for none
     taken: dict[str, set[str]] = field(default_factory=dict)  # network -> addresses
+    claimed: dict[str, str] = field(default_factory=dict)  # exclusive volume -> who starts with it now
+    aside: frozenset[str] = frozenset()  # ids in whose place another instance of the same name serves
+
+    @property
+    def ending(self) -> frozenset[str]:
+        """The ids of what will not run again."""
+        return frozenset(seen.id for seen in self.leaving)
+
+    def siblings(self, container: Container) -> Sequence[Container]:
+        """All replicas of its service, itself among them."""
+        service = (container.app, container.service)
+        return [other for other in self.desired.containers.values() if (other.app, other.service) == service]
 
     def held(self, app: str, spec: str, now: float) -> bool:
         """Whether nothing of this app may be removed, because its spec cannot be read now."""
@@ -103,6 +116,7 @@ def scene(desired: Desired, observed: Observed, now: float, policy: Policy, doin
         networks=networks,
         subnets=_subnets(networks, observed, policy, doing),
         taken=_addresses_in_use(observed, doing),
+        claimed=_claimed(desired, observed, doing),
     )
 
 
@@ -141,6 +155,20 @@ def _addresses_in_use(observed: Observed, doing: Sequence[Task]) -> dict[str, se
     for endpoint in chain(_endpoints(observed), chain.from_iterable(created)):
         taken[endpoint.network.name].update(filter(None, (endpoint.address, endpoint.address6)))
     return taken
+
+
+def _claimed(desired: Desired, observed: Observed, doing: Sequence[Task]) -> dict[str, str]:
+    """Who has an exclusive volume, or is about to have it: by the volume's name an id."""
+    users = [
+        (seen.id, seen.volumes) for seen in observed.containers.values() if isinstance(seen.state, Running | Created)
+    ]
+    for step in _steps(doing):
+        if isinstance(step, CreateContainer):
+            users.append((step.id, volumes_of(step.container)))
+        elif isinstance(step, StartContainer) and step.id in observed.containers:
+            users.append((step.id, observed.containers[step.id].volumes))
+    exclusive = {name for name, volume in desired.volumes.items() if volume.exclusive}
+    return {volume: id for id, volumes in users for volume in volumes if volume in exclusive}
 
 
 def _endpoints(observed: Observed) -> Iterator[Endpoint]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from reconciler.core.model import Container, SeenImage, Volume, image_key
 from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver
+from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, QuarantineRevision
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +288,8 @@ NetworkStep = (
     | ResolveNames
 )
 
+RevisionStep = KeepGood | QuarantineRevision | ForgetRevisions
+
 Step = (
     PullImage
     | CheckImage
@@ -296,10 +299,12 @@ Step = (
     | MountContainer
     | StartContainer
     | StopContainer
+    | DrainContainer
     | KillContainer
     | CleanContainer
     | RemoveContainer
     | RotateLog
+    | RevisionStep
     | NetworkStep
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import assert_never
 
+from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, QuarantineRevision
 from reconciler.core.steps import (
     ApplyRuleset,
     CheckImage,
@@ -28,6 +29,7 @@ from reconciler.core.steps import (
     RemoveNetwork,
     RemoveRuleset,
     ResolveNames,
+    RevisionStep,
     RotateLog,
     ServeNames,
     StartContainer,
@@ -78,6 +80,8 @@ def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PL
             ports.runtime.start(id, restarts, failures)
         case StopContainer(id, _, signal):
             ports.runtime.stop(id, signal)
+        case DrainContainer(id, _, successor):
+            ports.runtime.drain(id, successor)
         case KillContainer(id, _):
             ports.runtime.kill(id)
         case CleanContainer(id, _):
@@ -86,8 +90,23 @@ def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PL
             ports.bundles.remove(id)
         case RotateLog(id, _):
             ports.bundles.rotate_log(id)
+        case KeepGood() | QuarantineRevision() | ForgetRevisions():
+            perform_on_revisions(step, ports)
         case _:
             perform_on_network(step, ports)
+
+
+def perform_on_revisions(step: RevisionStep, ports: Ports) -> None:
+    """One call of the port Revisions."""
+    match step:
+        case KeepGood(id, name, revision):
+            ports.revisions.keep(id, name, revision)
+        case QuarantineRevision(id, quarantine):
+            ports.revisions.quarantine(id, quarantine)
+        case ForgetRevisions(good, quarantined):
+            ports.revisions.forget(good, quarantined)
+        case _:
+            assert_never(step)
 
 
 def perform_on_network(step: NetworkStep, ports: Ports) -> None:  # noqa: C901 - as above

@@ -42,6 +42,7 @@ from reconciler.host.observe.links import LinkReader
 from reconciler.host.observe.names import NameReader
 from reconciler.host.obstacles import Obstacles
 from reconciler.host.resolvers import Places
+from reconciler.host.revisions import RevisionFiles
 from reconciler.host.runtime import OciRuntime
 from reconciler.host.versions import runtime_version
 from reconciler.host.volumes import VolumeFolders
@@ -85,6 +86,7 @@ class Adapters:
     links: LinkReader
     names: NameReader
     lookup: Lookup
+    revisions: RevisionFiles
     cgroups: Cgroups
     observer: Observer
 
@@ -96,6 +98,7 @@ def adapters(settings: Settings) -> Adapters:
     containers, links = ContainerReader(settings, cgroups), LinkReader(settings)
     lookup = Lookup(Places(settings.run).resolved)
     names = NameReader(settings, lookup.known)
+    revisions = RevisionFiles(settings)
     readers = Readers(
         images=images.seen,
         usage=images.usage,
@@ -107,6 +110,7 @@ def adapters(settings: Settings) -> Adapters:
         guarded=firewall.guarded,
         obstacles=Obstacles(settings).look,
         names=names.look,
+        revisions=revisions.look,
         listeners=listening,
     )
     return Adapters(
@@ -117,6 +121,7 @@ def adapters(settings: Settings) -> Adapters:
         links=links,
         names=names,
         lookup=lookup,
+        revisions=revisions,
         cgroups=cgroups,
         observer=Observer(readers),
     )
@@ -169,6 +174,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
             images=found.images,
             bundles=bundles,
             runtime=runtime,
+            revisions=found.revisions,
             networks=networks,
             names=DnsmasqNames(settings, found.cgroups, found.lookup),
             firewall=found.firewall,

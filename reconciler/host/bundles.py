@@ -1,7 +1,8 @@
 """The files and mounts of a container: `<containers>/<id>/`, which is all that is kept of it on disk.
 
-`config.json` is the record and what runs are made from. A container is built under a hidden name and renamed when it is
-whole, and removed the other way round, so that nobody ever sees half of one.
+`config.json` is the record and what runs are made from, `made-from.json` what the container itself was made from. A
+container is built under a hidden name and renamed when it is whole, and removed the other way round, so that nobody
+ever sees half of one.
 `lower` names the image's layers for mounting again after a reboot, `rootfs` is where the overlay of them and `upper`
 is mounted, `etc` holds the three files that are bound into the container, `log` its output. Starts nothing.
 """
@@ -28,6 +29,7 @@ from reconciler.host import files, logs, overlay, rootfs, runs, seccomp
 from reconciler.host.cgroups import Cgroups
 from reconciler.host.init import find_init
 from reconciler.host.populate import populate
+from reconciler.host.revisions import MADE_FROM, made_from
 from reconciler.settings import Settings
 
 Lower = Callable[[SeenImage], tuple[Path, tuple[str, ...]]]
@@ -99,6 +101,7 @@ class ContainerBundles:
         document = self._document(half, container, image, instance)
         annotations = to_annotations(record(container, image, instance))
         text = bundle.render(document, annotations, seccomp.rendered(capabilities(container)))
+        files.replace(half / MADE_FROM, made_from(container, image))
         files.replace(half / "config.json", text)
 
     def _document(self, half: Path, container: Container, image: SeenImage, instance: Instance) -> bundle.Document:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 NAME = "container.log"
 _REOPEN = b"2 0 0\n"  # conmon src/ctrl.c: message 2 opens the log files again
+_TAIL = 1 << 16  # bytes at the end of a file in which its last lines are looked for
 _REOPEN_TIME = 2.0  # seconds that it may take; it takes less than a millisecond
 
 
@@ -62,3 +63,13 @@ def _await(newest: Path) -> None:
         if time.monotonic() > deadline:
             raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT), str(newest))
         time.sleep(0.001)
+
+
+def tail(folder: Path, count: int) -> list[str]:
+    """The text of the last `count` lines, oldest first; fewer when the newest file has fewer."""
+    for name in (NAME, f"{NAME}.1"):
+        with contextlib.suppress(OSError), open(folder / name, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            lines = file.read().decode(errors="replace").splitlines()
+            return [line.split(" ", 3)[-1] for line in lines[-count:]]
+    return []

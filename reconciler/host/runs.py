@@ -3,7 +3,7 @@
 A run is one life of a container's process. Its folder is the OCI bundle that the runtime sees; it lies in memory, so
 that a reboot takes all runs with it. `host.runtime` writes here, `host.observe.containers` reads, and neither knows
 the other. Files: `config.json` (this run's), `conmon.pid`, `run.json` (who the processes are), `stopped` (when the stop
-signal went out), and conmon's `exit`, `oom` and `ctl`.
+signal went out), `draining` (who serves in its place), and conmon's `exit`, `oom` and `ctl`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from reconciler.core.decode import decode
+from reconciler.core.updates import Draining
 from reconciler.host.files import replace
 
 FOLDER = "runs"
@@ -48,6 +50,19 @@ def split(run: str) -> tuple[str, int]:
 def write(folder: Path, run: Run) -> None:
     """Record `run` in its folder."""
     replace(folder / "run.json", json.dumps(asdict(run)))
+
+
+def write_draining(folder: Path, draining: Draining) -> None:
+    """Record who serves in this run's place."""
+    replace(folder / "draining", json.dumps(asdict(draining)))
+
+
+def read_draining(folder: Path) -> Draining | None:
+    """What `write_draining` wrote, None when nobody serves in its place."""
+    try:
+        return decode(Draining, json.loads((folder / "draining").read_text()))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def read(folder: Path) -> Run | None:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from reconciler.core import bundle
 from reconciler.core.process import signal_number
+from reconciler.core.updates import Draining
 from reconciler.errors import HostError
 from reconciler.host import rootfs, runs
 from reconciler.host.cgroups import Cgroups
@@ -141,6 +142,12 @@ class OciRuntime:
                 if not stopped.exists():
                     replace(stopped, repr(self._clock()))
                 _send(seen.init, signal_number(signal))
+
+    def drain(self, id: str, successor: str) -> None:
+        """Note with its run that `successor` serves in its place, and when; what was noted of another is replaced."""
+        with self._locks[id]:
+            for name, _ in self.live(id):
+                runs.write_draining(self._runs / name, Draining(successor=successor, since=self._clock()))
 
     def kill(self, id: str) -> None:
         """SIGKILL all its processes: the end of the first ends all in its PID namespace.

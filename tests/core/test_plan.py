@@ -86,9 +86,10 @@ def test_an_address_that_is_being_handed_out_is_taken() -> None:
 
 def test_a_changed_container_is_stopped_when_its_successor_could_be_made() -> None:
     changed = container(environment=(("A", "1"),))
+    why = f"revision {seen().revision[:12]} is no longer wanted; stop-first, because it publishes no port"
     assert printed(desired(changed), host(seen())) == [
-        f"container:shop-web-1: stop container shop-web-1 aaaaaaaaaaaa with SIGTERM"
-        f" (revision {seen().revision[:12]} is no longer wanted)"
+        f"container:shop-web-1: keep revision {seen().revision[:12]} of shop-web-1 as the last good one ({why})",
+        f"container:shop-web-1: stop container shop-web-1 aaaaaaaaaaaa with SIGTERM ({why})",
     ]
 
 

@@ -138,7 +138,7 @@ def test_when_the_owner_is_replaced_who_shares_its_network_moves_with_it() -> No
     moved = seen(of=SHARING, id="c" * 64, endpoints=(), shares="a" * 64)
     assert printed(desired(SHARING, LENDER), host(owner, moved)) == [
         "container:shop-app-1: stop container shop-app-1 cccccccccccc with SIGTERM"
-        " (shop-vpn-1, whose network it shares, was replaced)",
+        " (shop-vpn-1, whose network it shares, was replaced; stop-first, because it uses another container's network)",
     ]
     assert made(desired(SHARING, LENDER), host(owner, replace(moved, shares=owner.id))).converged
 

@@ -90,7 +90,7 @@ def test_repeated_looks_reach_a_fixed_point(data: st.DataObject) -> None:
         if not wanted.held:
             check(host, wanted, end)
             check_networks(host, wanted)
-            assert end.converged
+            assert end.converged, str(end)
         data.draw(disturbances)(host)
 
 

@@ -59,6 +59,7 @@ class Host:
                 guarded=tuple,
                 obstacles=lambda ipv6: (),
                 names=lambda full: SeenNames(),
+                revisions=lambda: ({}, {}),
                 listeners=lambda owners: (),
             )
         )

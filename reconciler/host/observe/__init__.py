@@ -12,8 +12,20 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from reconciler.core.model import Observed, SeenContainer, SeenImage
-from reconciler.core.names import CONTAINER, EVERYTHING, IMAGES, LINKS, LISTENERS, NAMES, RULES, SPECS, VOLUMES
+from reconciler.core.names import (
+    CONTAINER,
+    EVERYTHING,
+    IMAGES,
+    LINKS,
+    LISTENERS,
+    NAMES,
+    REVISIONS,
+    RULES,
+    SPECS,
+    VOLUMES,
+)
 from reconciler.core.networking import Listener
+from reconciler.core.updates import Good, Quarantine
 from reconciler.core.wiring import disconnected, with_addresses
 from reconciler.host.observe.links import Links
 from reconciler.host.observe.names import SeenNames
@@ -40,6 +52,7 @@ class Readers:
     guarded: Callable[[], tuple[str, ...]]
     obstacles: Callable[[bool], tuple[str, ...]]  # True for those of IPv6 too
     names: Callable[[bool], SeenNames]  # True for a look from nothing
+    revisions: Callable[[], tuple[Mapping[str, Good], Mapping[str, Quarantine]]]
     listeners: Callable[[bool], tuple[Listener, ...]]  # True to say who they are, which takes its time
 
 
@@ -62,6 +75,7 @@ class Observer:
     _volumes: frozenset[str] = frozenset()
     _ruleset: str = ""
     _guarded: tuple[str, ...] = ()
+    _revisions: tuple[Mapping[str, Good], Mapping[str, Quarantine]] = field(default_factory=lambda: ({}, {}))
     _obstacles: tuple[str, ...] = ()
     _names: SeenNames = field(default_factory=SeenNames)
     _listeners: tuple[Listener, ...] = ()
@@ -76,6 +90,8 @@ class Observer:
             self._volumes = self.readers.volumes()
         if everything or names & {SPECS, LISTENERS}:
             self._listeners = self.readers.listeners(LISTENERS in names)
+        if everything or REVISIONS in names:
+            self._revisions = self.readers.revisions()
         self._look_at_networks(names, everything)
         ids = (
             None
@@ -98,6 +114,8 @@ class Observer:
             collected_at=self._usage[0],
             disk_used=self._usage[1],
             mirrors=self.readers.mirrors(),
+            good=self._revisions[0],
+            quarantined=self._revisions[1],
         )
 
     def _look_at_networks(self, names: frozenset[str], everything: bool) -> None:

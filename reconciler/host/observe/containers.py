@@ -124,6 +124,7 @@ class ContainerReader:
             restarts=counts[0],
             failures=counts[1],
             leftovers=self._leftovers(names, watched, state),
+            draining=runs.read_draining(self._settings.run / runs.FOLDER / newest) if newest else None,
             log_bytes=logs.size(folder / "log"),
         )
 
@@ -263,6 +264,7 @@ def seen_container(record: Record, state: State) -> SeenContainer:
         created_at=record.created_at,
         ports=record.ports,
         restart=record.restart,
+        volumes=record.volumes,
     )
 
 

@@ -1,0 +1,54 @@
+"""The steps that only write something down: who drains, which revision was good, which failed. See `steps`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.core.updates import Quarantine
+
+
+@dataclass(frozen=True, slots=True)
+class DrainContainer:
+    """Note that `successor`, an id, serves in its place from now on."""
+
+    id: str
+    name: str
+    successor: str
+
+    def __str__(self) -> str:
+        return f"drain container {self.name} {self.id[:12]}, replaced by {self.successor[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeepGood:
+    """Keep what this container was made from as the last good revision of its name."""
+
+    id: str
+    name: str
+    revision: str
+
+    def __str__(self) -> str:
+        return f"keep revision {self.revision[:12]} of {self.name} as the last good one"
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRevision:
+    """Remember that a revision failed, with the last lines of the container `id`."""
+
+    id: str
+    quarantine: Quarantine
+
+    def __str__(self) -> str:
+        return f"quarantine revision {self.quarantine.revision[:12]} of {self.quarantine.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetRevisions:
+    """Forget the last good revisions of these names, and that these revisions failed."""
+
+    good: tuple[str, ...]
+    quarantined: tuple[str, ...]
+
+    def __str__(self) -> str:
+        failed = (revision[:12] for revision in self.quarantined)
+        return f"forget {', '.join((*(f'the last good {name}' for name in self.good), *failed))}"

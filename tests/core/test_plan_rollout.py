@@ -1,0 +1,359 @@
+"""Golden plans of updates: the phases of start-first, what cannot overlap, the gate, the way back, several replicas."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from reconciler.core.health import Health, Healthcheck, TcpTest
+from reconciler.core.model import (
+    Container,
+    Dead,
+    Exited,
+    Observed,
+    Running,
+    SeenContainer,
+    VolumeMount,
+    digest,
+    revision,
+)
+from reconciler.core.networking import Attachment, Port
+from reconciler.core.steps import ApplyRuleset, WriteNames
+from reconciler.core.updates import Draining, Good, Quarantine, UpdateConfig, Updates
+from tests.core.hosts import NOW, RUNNING, host, made, printed, seen
+from tests.core.worlds import WEB, container, desired
+from tests.fakes import image
+
+PORTS = (Port(target=80, published=8080),)
+OLD = container(ports=PORTS, environment=(("V", "1"),))
+NEW = container(ports=PORTS, environment=(("V", "2"),))
+CHECK = Healthcheck(test=TcpTest(port=80), interval=2.0, timeout=1.0, retries=3)
+OLD_ID, NEW_ID = "a" * 64, "b" * 64
+
+
+def digest_of(wanted: Container) -> str:
+    return revision(wanted, image(wanted.image).digest)
+
+
+def good_of(wanted: Container) -> Good:
+    return Good(revision=digest_of(wanted), container=wanted, image=image(wanted.image))
+
+
+def bad_of(wanted: Container, fault: str = "was never healthy") -> Quarantine:
+    return Quarantine(
+        revision=digest_of(wanted), name=wanted.name, app=wanted.app, service=wanted.service, spec=wanted.spec,
+        fault=fault, ended="exit code 1", output=("first", "last line"),
+    )  # fmt: skip
+
+
+def old(**changes: object) -> SeenContainer:
+    return seen(**({"of": OLD} | changes))  # type: ignore[arg-type]
+
+
+def new(since: float = NOW - 0.5, **changes: object) -> SeenContainer:
+    values = {
+        "of": NEW,
+        "id": NEW_ID,
+        "address": "10.0.7.3",
+        "created_at": 4990.0,
+        "state": Running(pid=8, since=since),
+    }
+    return seen(**(values | changes))  # type: ignore[arg-type]
+
+
+def drained(since: float, successor: str = NEW_ID) -> SeenContainer:
+    return old(draining=Draining(successor=successor, since=since))
+
+
+def in_force(*containers: SeenContainer, **changes: object) -> Observed:
+    """A host where the ruleset and the names of the plan are in force already."""
+    bare = host(*containers, **changes)
+    plan = made(desired(NEW), bare)
+    steps = [step for task in plan.tasks for step in task.steps]
+    texts = [step.text for step in steps if isinstance(step, ApplyRuleset)]
+    names = {step.network: step.hosts for step in steps if isinstance(step, WriteNames)}
+    return replace(bare, ruleset=digest(texts[0]) if texts else bare.ruleset, names={**bare.names, **names})
+
+
+def lines(wanted: Container, observed: Observed) -> list[str]:
+    return printed(desired(wanted), observed)
+
+
+def test_the_new_instance_is_made_beside_the_old_one() -> None:
+    found = made(desired(NEW), host(old()))
+    (task,) = found.tasks
+    why = f"revision {digest_of(OLD)[:12]} is no longer wanted; start-first"
+    first, second, *_ = str(found).splitlines()
+    assert first == (
+        f"container:shop-web-1: keep revision {digest_of(OLD)[:12]} of shop-web-1 as the last good one ({why})"
+    )
+    assert second.endswith(f"of revision {digest_of(NEW)[:12]} at 10.0.7.3 ({why})")
+    assert [type(step).__name__ for step in task.steps] == [
+        "KeepGood", "CreateContainer", "ConnectContainer", "StartContainer",
+    ]  # fmt: skip
+
+
+def test_until_it_is_proven_the_old_one_serves() -> None:
+    both = (old(), new())
+    assert "10.0.7.3 . 80" not in str(_table(*both))
+    assert lines(NEW, in_force(*both)) == ["container:shop-web-1: waits until it is ready"]
+
+
+def test_a_healthcheck_that_says_nothing_yet_moves_nothing() -> None:
+    starting = new(since=NOW - 5, health=Health(state="starting"), healthcheck=CHECK)
+    assert "10.0.7.3 . 80" not in _table(old(), starting)
+    (wait,) = made(desired(NEW), in_force(old(), starting)).waits
+    assert (wait.until, wait.passing) == (NOW - 5 + 9.0, True)
+
+
+def _table(*containers: SeenContainer) -> str:
+    plan = made(desired(NEW), host(*containers, ruleset=""))
+    return next(step.text for task in plan.tasks for step in task.steps if isinstance(step, ApplyRuleset))
+
+
+def test_ports_move_in_one_ruleset_when_it_is_ready() -> None:
+    both = (old(), new(since=NOW - 2))
+    text = _table(*both)
+    assert "10.0.7.3 . 80" in text
+    assert "10.0.7.2 . 80" not in text
+    assert "container:shop-web-1: waits for ports to be moved to it" in lines(NEW, host(*both))
+
+
+def test_then_the_old_one_drains() -> None:
+    assert lines(NEW, in_force(old(), new(since=NOW - 2))) == [
+        "container:shop-web-1: drain container shop-web-1 aaaaaaaaaaaa, replaced by bbbbbbbbbbbb"
+        " (bbbbbbbbbbbb serves in its place)"
+    ]
+
+
+def test_it_is_watched_and_drains_before_it_is_stopped() -> None:
+    assert lines(NEW, in_force(drained(NOW - 1), new(since=NOW - 3))) == [
+        "container:shop-web-1: waits: is watched for 5 s"
+    ]
+    assert lines(NEW, in_force(drained(NOW - 4), new(since=NOW - 6))) == [
+        "container:shop-web-1: waits: connections to the old one drain"
+    ]
+    assert lines(NEW, in_force(drained(NOW - 11), new(since=NOW - 13))) == [
+        "container:shop-web-1@aaaaaaaaaaaa: stop container shop-web-1 aaaaaaaaaaaa with SIGTERM"
+        " (bbbbbbbbbbbb serves in its place)"
+    ]
+
+
+def test_a_mark_for_an_earlier_successor_counts_for_nothing() -> None:
+    assert "drain container" in lines(NEW, in_force(drained(NOW - 99, "c" * 64), new(since=NOW - 13)))[0]
+
+
+def test_at_the_end_the_new_one_is_the_last_good() -> None:
+    after = in_force(new(since=NOW - 30), good={OLD.name: good_of(OLD)})
+    assert lines(NEW, after) == [
+        f"good:shop-web-1: keep revision {digest_of(NEW)[:12]} of shop-web-1 as the last good one"
+        " (the update went well)"
+    ]
+    assert made(desired(NEW), replace(after, good={NEW.name: good_of(NEW)})).converged
+
+
+# --- what cannot overlap -----------------------------------------------------------------------------------------
+
+DATA = (VolumeMount(volume="shop_data", target="/data"),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"updates": Updates(config=UpdateConfig(order="stop-first"))}, "its order is stop-first"),
+        ({"host_network": True, "networks": ()}, "it uses the host's network"),
+        ({"ports": ()}, "it publishes no port"),
+        ({"mounts": DATA}, "it writes to volume shop_data, and nothing says that two may"),
+        (
+            {"networks": (Attachment(network="shop_default", ipv4_address="10.0.7.9"),)},
+            "its address in network shop_default is fixed",
+        ),
+        (
+            {"networks": (Attachment(network="shop_default", mac_address="02:00:00:00:00:01"),)},
+            "its address in network shop_default is fixed",
+        ),
+    ],
+)
+def test_what_cannot_overlap_is_stop_first_and_says_why(changes: dict[str, object], why: str) -> None:
+    wanted = replace(NEW, **changes)  # type: ignore[arg-type]
+    found = made(desired(wanted), host(old(), volumes=frozenset({"shop_data"})))
+    (task,) = (task for task in found.tasks if task.key == "container:shop-web-1")
+    assert str(task.steps[-1]).startswith("stop container shop-web-1 aaaaaaaaaaaa")
+    assert task.cause == f"revision {digest_of(OLD)[:12]} is no longer wanted; stop-first, because {why}"
+
+
+def test_an_exclusive_volume_is_never_shared_whatever_the_order() -> None:
+    first = replace(NEW, mounts=DATA, updates=Updates(config=UpdateConfig(order="start-first")))
+    for exclusive, expected in ((True, "stop-first, because volume shop_data is exclusive"), (None, "start-first")):
+        wanted = desired(first)
+        wanted = replace(wanted, volumes={"shop_data": replace(wanted.volumes["shop_data"], exclusive=exclusive)})
+        found = made(wanted, host(old(), volumes=frozenset({"shop_data"})))
+        assert next(task.cause for task in found.tasks if task.key == "container:shop-web-1").endswith(expected)
+
+
+def test_an_exclusive_volume_that_another_has_is_waited_for() -> None:
+    wanted = desired(replace(NEW, mounts=DATA))
+    wanted = replace(wanted, volumes={"shop_data": replace(wanted.volumes["shop_data"], exclusive=True)})
+    other = seen(of=container(app="shop", service="db"), volumes=("shop_data",), id="c" * 64)
+    found = made(wanted, host(other, volumes=frozenset({"shop_data"})))
+    assert "waits for volume shop_data, which is exclusive and in use by shop-db-1" in str(found)
+
+
+# --- the gate ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"state": Exited(code=1, at=NOW - 0.1, since=NOW - 0.2)}, "it was never healthy: exit code 1"),
+        ({"state": Exited(code=0, at=NOW - 0.1, since=NOW - 0.2)}, "it was never healthy: exit code 0"),
+        ({"state": Exited(code=137, at=NOW, since=NOW, oom=True)}, "it was never healthy: out of memory"),
+        (
+            {"health": Health(state="unhealthy", said="connection refused"), "healthcheck": CHECK},
+            "it was never healthy: connection refused",
+        ),
+        (
+            {"state": Running(pid=8, since=NOW - 10), "health": Health(), "healthcheck": CHECK},
+            "it was never healthy: not healthy within 9 s",
+        ),
+    ],
+)
+def test_what_does_not_pass_is_put_in_quarantine(changes: dict[str, object], cause: str) -> None:
+    found = made(desired(NEW), host(old(), new(**changes)))  # type: ignore[arg-type]
+    assert f"container:shop-web-1: quarantine revision {digest_of(NEW)[:12]} of shop-web-1 ({cause})" in str(found)
+
+
+def test_one_that_fell_ill_while_watched_loses_the_traffic_at_once() -> None:
+    ill = new(since=NOW - 4, health=Health(state="unhealthy", said="503"), healthcheck=CHECK)
+    both = (drained(NOW - 1), ill)
+    assert "(it fell ill: 503)" in str(made(desired(NEW), host(*both)))
+    assert "10.0.7.2 . 80" in _table(*both)
+
+
+def test_without_anything_to_go_back_to_it_is_restarted_as_always() -> None:
+    crashed = new(state=Exited(code=1, at=NOW - 0.1, since=NOW - 0.2))
+    assert "start container" in str(made(desired(NEW), host(crashed)))
+
+
+def quarantined(*containers: SeenContainer, **changes: object) -> Observed:
+    return in_force(*containers, quarantined={digest_of(NEW): bad_of(NEW)}, **changes)
+
+
+TOLD = (
+    f'quarantined: revision {digest_of(NEW)[:12]} of shop/web was never healthy (exit code 1: "last line");'
+    " change the spec or the image to try again"
+)
+
+
+def test_the_bad_one_goes_and_the_old_one_stays() -> None:
+    assert lines(NEW, quarantined(old(), new())) == [
+        "container:shop-web-1@bbbbbbbbbbbb: stop container shop-web-1 bbbbbbbbbbbb with SIGTERM"
+        " (its revision is in quarantine)",
+        f"container:shop-web-1: waits: {TOLD}",
+    ]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_it_is_not_tried_again_at_the_next_look(kept: bool) -> None:
+    good = {OLD.name: good_of(OLD)} if kept else {}
+    assert lines(NEW, quarantined(old(), good=good)) == [f"container:shop-web-1: waits: {TOLD}"]
+
+
+def test_after_a_reboot_the_good_one_is_started_and_the_bad_one_is_not() -> None:
+    dead = {"state": Dead(), "mounted": True}
+    found = lines(NEW, quarantined(old(**dead), new(**dead), good={OLD.name: good_of(OLD)}))  # type: ignore[arg-type]
+    assert found[0] == "container:shop-web-1: start container shop-web-1 aaaaaaaaaaaa (not running)"
+    assert all("remove container" in line or "disconnect" in line for line in found[1:] if "bbbb" in line)
+
+
+def test_the_good_one_is_made_again_when_it_is_gone() -> None:
+    found = made(desired(NEW), quarantined(good={OLD.name: good_of(OLD)}))
+    assert f"of revision {digest_of(OLD)[:12]} at 10.0.7.2 (missing)" in str(found)
+
+
+def test_with_nothing_good_the_bad_one_is_not_started_either() -> None:
+    assert lines(NEW, quarantined(new(state=Exited(code=1, at=NOW - 9, since=NOW - 10)))) == [
+        f"container:shop-web-1: waits: {TOLD}"
+    ]
+
+
+def test_another_revision_is_tried_and_the_quarantine_forgotten() -> None:
+    third = container(ports=PORTS, environment=(("V", "3"),))
+    found = str(made(desired(third), host(old(), quarantined={digest_of(NEW): bad_of(NEW)})))
+    assert f"revisions: forget {digest_of(NEW)[:12]} (nothing wants them)" in found
+    assert f"of revision {digest_of(third)[:12]}" in found
+
+
+def test_while_the_image_is_away_or_the_app_held_nothing_is_forgotten() -> None:
+    observed = quarantined(old(), images={}, good={OLD.name: good_of(OLD)})
+    assert "forget" not in str(made(desired(NEW), observed))
+    assert "forget" not in str(made(desired(held={"shop": "cannot"}), observed))
+    assert "forget the last good shop-web-1" in str(made(desired(), quarantined(good={OLD.name: good_of(OLD)})))
+
+
+def test_the_image_of_the_last_good_is_not_collected() -> None:
+    moved = replace(good_of(OLD), image=image(WEB, 7))
+    found = made(desired(OLD), host(old(), good={OLD.name: moved}, collected_at=-90_000.0))
+    assert image(WEB, 7).digest in str([step for task in found.tasks for step in task.steps])
+
+
+# --- several replicas --------------------------------------------------------------------------------------------
+
+
+def pair(**updates: object) -> tuple[Container, Container]:
+    config = UpdateConfig(**updates)  # type: ignore[arg-type]
+    first = replace(NEW, updates=Updates(config=config))
+    return first, replace(first, name="shop-web-2", replica=2)
+
+
+SECOND = seen(of=replace(OLD, name="shop-web-2", replica=2), id="d" * 64, address="10.0.7.4")
+
+
+def test_one_replica_after_the_other() -> None:
+    found = made(desired(*pair()), host(old(), SECOND))
+    assert [task.key for task in found.tasks] == ["container:shop-web-1"]
+    assert [str(wait) for wait in found.waits] == [
+        "container:shop-web-2: waits for its turn: shop-web-1 is replaced first"
+    ]
+
+
+def test_or_as_many_as_parallelism_says() -> None:
+    for parallelism in (0, 2):
+        found = made(desired(*pair(parallelism=parallelism)), host(old(), SECOND))
+        assert [task.key for task in found.tasks] == ["container:shop-web-1", "container:shop-web-2"]
+
+
+def test_delay_between_two_replicas() -> None:
+    found = made(desired(*pair(delay=60.0)), in_force(new(since=NOW - 20), SECOND))
+    (wait,) = (wait for wait in found.waits if wait.key == "container:shop-web-2")
+    assert (str(wait), wait.until) == ("container:shop-web-2: waits for its turn: 60 s between two replicas", NOW + 45)
+
+
+@pytest.mark.parametrize(
+    ("updates", "expected"),
+    [
+        ({}, "waits: quarantined"),
+        ({"failure_action": "pause"}, "waits: quarantined"),
+        ({"failure_action": "continue"}, "start-first"),
+        ({"max_failure_ratio": 0.5}, "start-first"),
+    ],
+)
+def test_what_the_failure_of_one_means_for_the_others(updates: dict[str, object], expected: str) -> None:
+    bad = {digest_of(NEW): bad_of(NEW)}
+    found = str(made(desired(*pair(**updates)), host(old(), SECOND, quarantined=bad)))
+    assert expected in next(line for line in found.splitlines() if line.startswith("container:shop-web-2:"))
+
+
+@pytest.mark.parametrize(("action", "goes_back"), [("rollback", True), ("pause", False), ("continue", False)])
+def test_whether_those_that_were_replaced_go_back(action: str, goes_back: bool) -> None:
+    first, second = pair(failure_action=action)
+    done = new(since=NOW - 20, of=second, id="e" * 64)
+    observed = host(old(), done, quarantined={digest_of(NEW): bad_of(NEW)}, good={OLD.name: good_of(OLD)})
+    created = [line for line in str(made(desired(first, second), observed)).splitlines() if "create container" in line]
+    assert bool(created) == goes_back, created
+
+
+def test_a_state_that_nobody_started_is_not_judged() -> None:
+    assert "quarantine" not in str(made(desired(NEW), host(old(), new(state=Dead()))))
+    assert "quarantine" not in str(made(desired(NEW), host(new(state=RUNNING), good={OLD.name: good_of(OLD)})))
