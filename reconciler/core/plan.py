@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from reconciler.core import dns, images, lifecycle, naming, networks
+from reconciler.core import dns, images, lifecycle, naming, networks, order
 from reconciler.core.addresses import Refused
 from reconciler.core.claims import taken
 from reconciler.core.joining import declared
@@ -19,9 +19,7 @@ from reconciler.core.joints import Networks, joint
 from reconciler.core.model import (
     Container,
     Desired,
-    Exited,
     Observed,
-    Restart,
     Running,
     SeenContainer,
     SeenImage,
@@ -124,9 +122,21 @@ def _containers(scene: Scene, wires: Wires, now: float, busy: Set[str]) -> Itera
         if lifecycle.key(name) not in busy:  # else it would take a second address
             yield from _replica(scene, wires, container, now)
     for seen in scene.leaving:
-        yield lifecycle.retire(seen, now, "not in any spec")
+        yield _retired(scene, seen, now)
     for seen in scene.kept:
-        yield from _kept(scene, wires, seen, seen.restart, now)
+        yield from _kept(scene, wires, seen, now)
+
+
+def _retired(scene: Scene, seen: SeenContainer, now: float) -> Entry:
+    """The order of stopping is the reverse of that of starting."""
+    waits_for = order.dependents(scene, seen) if isinstance(seen.state, Running) else ""
+    if waits_for:
+        return Wait(
+            lifecycle.key(seen.name),
+            f"not in any spec: waits for {waits_for}, which depends on it, to end",
+            passing=True,
+        )
+    return lifecycle.retire(seen, now, "not in any spec")
 
 
 # --- containers --------------------------------------------------------------------------------------------------
@@ -139,23 +149,23 @@ def _replica(scene: Scene, wires: Wires, container: Container, now: float) -> It
     others = [seen for seen in instances if seen is not current]
     if current is None and (reason := _not_ready(scene, container, image) or _asks_first(container, image, now)):
         yield Wait(lifecycle.key(container.name), reason)
-        yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
+        yield from (entry for seen in others for entry in _kept(scene, wires, seen, now))
     elif current is None and (reason := _occupied(scene, container)):
         yield Wait(lifecycle.key(container.name), reason, now + LISTEN_AGAIN, reads=LISTENERS)
-        yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
+        yield from (entry for seen in others for entry in _kept(scene, wires, seen, now))
     elif current is None and (reason := naming.unserved(scene, wires.resolvers, container)):
         yield Wait(lifecycle.key(container.name), reason)
-        yield from (entry for seen in others for entry in _kept(scene, wires, seen, container.restart, now))
+        yield from (entry for seen in others for entry in _kept(scene, wires, seen, now))
     elif others:
         moved = _moved(scene, others[0])
         yield lifecycle.retire(others[0], now, _why_replaced(others[0], current, container, image, moved))
     elif current is None:
         assert image is not None
         yield from _create(scene, wires, container, image, now)
-    elif reason := _waits_to_start(scene, container, current):
-        yield Wait(lifecycle.key(container.name), reason)
+    elif service := order.restarted_after(scene, current, container.depends_on):
+        yield lifecycle.stop(current, f"service {service}, which it depends on, was replaced")
     else:
-        yield from _kept(scene, wires, current, container.restart, now)
+        yield from _kept(scene, wires, current, now)
 
 
 def _current(scene: Scene, container: Container, image: SeenImage | None) -> SeenContainer | None:
@@ -212,7 +222,7 @@ def _not_ready(scene: Scene, container: Container, image: SeenImage | None) -> s
     missing = sorted(_volumes_of(container) - scene.observed.volumes)
     if missing:
         return f"waits for volume {missing[0]}"
-    return _waits_for_dependency(scene, container)
+    return order.waits_for(scene, container.app, container.depends_on)
 
 
 def _asks_first(container: Container, image: SeenImage | None, now: float) -> str:
@@ -263,23 +273,6 @@ def _volumes_of(container: Container) -> set[str]:
     return {mount.volume for mount in container.mounts if isinstance(mount, VolumeMount)}
 
 
-def _waits_to_start(scene: Scene, container: Container, seen: SeenContainer) -> str:
-    return "" if isinstance(seen.state, Running | Exited) else _waits_for_dependency(scene, container)
-
-
-def _waits_for_dependency(scene: Scene, container: Container) -> str:
-    """Compose `depends_on`, list form: every replica of a dependency has been started (`service_started`)."""
-    for service in (dependency.service for dependency in container.depends_on):
-        for other in scene.desired.containers.values():
-            if (other.app, other.service) == (container.app, service) and not _started(scene, other.name):
-                return f"waits for service {service} to be started"
-    return ""
-
-
-def _started(scene: Scene, name: str) -> bool:
-    return any(isinstance(seen.state, Running | Exited) for seen in scene.instances.get(name, ()))
-
-
 def _create(scene: Scene, wires: Wires, container: Container, image: SeenImage, now: float) -> Iterator[Entry]:
     where = _joint(scene, wires, container)
     if isinstance(where, Refused):
@@ -327,11 +320,20 @@ def _joint(scene: Scene, wires: Wires, container: Container) -> Joint | Refused:
     return replace(found, nameservers=dns.nameservers(naming.view(scene, container), wires.resolvers))
 
 
-def _kept(scene: Scene, wires: Wires, seen: SeenContainer, restart: Restart, now: float) -> Iterator[Entry]:
-    """Keeps `seen` as it is: running, connected, and without leftovers."""
-    urgent = lifecycle.keep(seen, restart, _blocked(scene, wires, seen), now)
+def _kept(scene: Scene, wires: Wires, seen: SeenContainer, now: float) -> Iterator[Entry]:
+    """Keeps `seen` as it is: running, connected, well, and without leftovers."""
+    declared = scene.desired.containers.get(seen.name, seen)  # as it was made, when no spec says anything of it now
+    restart, blocked = declared.restart, _blocked(scene, wires, seen)
+    if not blocked and not isinstance(seen.state, Running):
+        blocked = order.waits_for(scene, seen.app, declared.depends_on)
+    urgent = lifecycle.keep(seen, restart, blocked, now)
+    if urgent is None and scene.policy.restart_unhealthy:
+        urgent = lifecycle.heal(seen, restart, now)
     if urgent:
         yield urgent
+    elif seen.health is not None and seen.health.state != "healthy" and isinstance(seen.state, Running):
+        said = f": {seen.health.said}" if seen.health.said else ""
+        yield Wait(f"health:{seen.name}", f"{seen.health.state}{said}", passing=seen.health.state == "starting")
     if not isinstance(urgent, Task) and (cleaning := lifecycle.clean(seen)):
         yield cleaning
     if seen.log_bytes > scene.policy.log_size and isinstance(seen.state, Running):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from reconciler.core.model import Container, SeenImage, Volume, image_key
 from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver
+from reconciler.core.starting import Hook, When
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,20 @@ class StartContainer:
 
     def __str__(self) -> str:
         return f"start container {self.name} {self.id[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunHooks:
+    """Run commands in it, one after the other, and note that it was done; one that fails ends them."""
+
+    id: str
+    name: str
+    when: When
+    hooks: tuple[Hook, ...]
+    seconds: float  # that each of them has
+
+    def __str__(self) -> str:
+        return f"run {self.when} of container {self.name} {self.id[:12]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +310,7 @@ Step = (
     | CreateContainer
     | MountContainer
     | StartContainer
+    | RunHooks
     | StopContainer
     | KillContainer
     | CleanContainer

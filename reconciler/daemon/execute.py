@@ -29,6 +29,7 @@ from reconciler.core.steps import (
     RemoveRuleset,
     ResolveNames,
     RotateLog,
+    RunHooks,
     ServeNames,
     StartContainer,
     Step,
@@ -76,6 +77,8 @@ def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PL
             ports.bundles.mount(id)
         case StartContainer(id, _, restarts, failures):
             ports.runtime.start(id, restarts, failures)
+        case RunHooks(id, _, when, hooks, seconds):
+            ports.runtime.run_hooks(id, when, hooks, seconds)
         case StopContainer(id, _, signal):
             ports.runtime.stop(id, signal)
         case KillContainer(id, _):

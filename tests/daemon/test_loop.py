@@ -84,6 +84,7 @@ class Machine:
                 resync=3600.0,
                 doorbells={},
                 monitors=dict,
+                probe=lambda _: None,
                 anticipate=lambda: None,
                 show=self.shown.append,
                 clock=self.clock,
