@@ -13,6 +13,7 @@ from typing import Protocol
 from reconciler.core.model import Container, SeenImage, Volume
 from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver
 from reconciler.core.progress import Progress
+from reconciler.core.starting import Hook, When
 from reconciler.core.updates import Quarantine
 
 Report = Callable[[Progress], None]
@@ -52,6 +53,9 @@ class Runtime(Protocol):
 
     def start(self, id: str, restarts: int, failures: int) -> None:
         """Create and start a new run, and record the two counts with it."""
+
+    def run_hooks(self, id: str, when: When, hooks: tuple[Hook, ...], seconds: float) -> None:
+        """Run these commands in it, in order, and note that it was done; what fails before a stop counts as done."""
 
     def stop(self, id: str, signal: str) -> None:
         """Send `signal` to the first process and note when; returns at once."""

@@ -76,6 +76,7 @@ class Settings:
     pulls: int = 3  # images fetched at the same time
     image_age: int = 7 * 86400  # seconds after which an image that nothing uses goes
     image_disk: int = 85  # percent; on a fuller disk it goes at once
+    restart_unhealthy: bool = True  # start containers again whose health test fails
     logs: LogLimits = field(default_factory=LogLimits)
     image_limits: ImageLimits = field(default_factory=ImageLimits)
     trust: tuple[TrustRule, ...] = ()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from reconciler.core.dns import fingerprint
+from reconciler.core.health import Health, State, effective
 from reconciler.core.model import (
     Container,
     Dead,
@@ -27,9 +28,11 @@ from reconciler.core.model import (
 from reconciler.core.mounts import volumes_of
 from reconciler.core.networking import Endpoint, Joint, Listener, Network, Pairs, Resolver, SeenNetwork
 from reconciler.core.progress import Progress
+from reconciler.core.starting import Hook, When
 from reconciler.core.updates import Draining, Good, Quarantine
 from reconciler.errors import HostError
 from reconciler.ports import Ports, Report
+from tests.fake_revisions import FakeRevisions
 
 
 class IllegalCallError(AssertionError):
@@ -80,7 +83,7 @@ class FakeHost:
             images=self,
             bundles=_Bundles(self),
             runtime=self,
-            revisions=_Revisions(self),
+            revisions=FakeRevisions(self),
             networks=_Networks(self),
             firewall=_Firewall(self),
             names=_Names(self),
@@ -181,13 +184,36 @@ class FakeHost:
         running = Running(pid=1, since=self.now)
         self.call(
             f"start {seen.name}",
-            lambda: self.put(id, state=running, restarts=restarts, failures=failures, leftovers=left, draining=None),
+            lambda: self.put(
+                id,
+                state=running,
+                restarts=restarts,
+                failures=failures,
+                leftovers=left,
+                hooked=frozenset(),
+                draining=None,
+                health=Health(since=self.now) if seen.healthcheck else None,
+            ),
         )
+
+    def run_hooks(self, id: str, when: When, hooks: tuple[Hook, ...], seconds: float) -> None:
+        seen = self.get(id)
+        if not isinstance(seen.state, Running) or when in seen.hooked:
+            raise IllegalCallError(f"{when} of {seen.name} in state {seen.state}")
+        done = frozenset({*seen.hooked, when})
+        try:
+            self.call(f"{when} of {seen.name}", lambda: self.put(id, hooked=done))
+        except HostError:
+            if when == "pre_stop":
+                self.put(id, hooked=done)
+            raise
 
     def stop(self, id: str, signal: str) -> None:
         seen = self.get(id)
         if not isinstance(seen.state, Running):
             raise IllegalCallError(f"stop of {seen.name}, which does not run")
+        if seen.hooks.pre_stop and "pre_stop" not in seen.hooked:
+            raise IllegalCallError(f"stop of {seen.name} before its hooks")
         stopping = replace(seen.state, stop_sent=self.now)
         self.call(f"stop {seen.name}", lambda: self.put(id, state=stopping))
 
@@ -210,6 +236,15 @@ class FakeHost:
         since, stopped = (state.since, state.stop_sent is not None) if isinstance(state, Running) else (self.now, False)
         self.put(id, state=Exited(code=code, at=self.now, since=since, stopped=stopped))
 
+    def answer_probes(self, ill: Callable[[str], bool] = lambda _: False) -> None:
+        """Every container that is asked answers: unhealthy those whose name is `ill`, all others healthy."""
+        for id, seen in list(self.containers.items()):
+            if isinstance(seen.state, Running) and seen.healthcheck is not None and seen.health is not None:
+                state: State = "unhealthy" if ill(seen.name) else "healthy"
+                if seen.health.state != state:
+                    first = seen.health.first if ill(seen.name) else self.now
+                    self.put(id, health=Health(state=state, since=self.now, first=first))
+
     def obey_stops(self) -> None:
         """Every container that was asked to stop does."""
         for id, seen in list(self.containers.items()):
@@ -225,7 +260,7 @@ class FakeHost:
         self.names.clear()
         self.resolved.clear()
         for id in self.containers:
-            self.put(id, state=Dead(), mounted=False, leftovers=())
+            self.put(id, state=Dead(), mounted=False, leftovers=(), health=None, hooked=frozenset())
 
 
 class _Bundles:
@@ -249,7 +284,8 @@ class _Bundles:
             host_network=container.host_network, shares=joint.shares,
             egress=container.egress, stop_signal=container.stop_signal or "SIGTERM",
             stop_grace_period=container.stop_grace_period, state=Dead(), created_at=host.now,
-            ports=container.ports, restart=container.restart, volumes=volumes_of(container),
+            volumes=volumes_of(container), ports=container.ports, restart=container.restart, hooks=container.hooks,
+            depends_on=container.depends_on, healthcheck=effective(container.healthcheck, image.config.healthcheck),
         )  # fmt: skip
         host.made_from[id] = (container, image)
         host.call(f"create {container.name}", lambda: host.containers.update({id: seen}))
@@ -267,29 +303,6 @@ class _Bundles:
 
     def rotate_log(self, id: str) -> None:
         self.host.call("rotate", lambda: self.host.put(id, log_bytes=0))
-
-
-class _Revisions:
-    def __init__(self, host: FakeHost) -> None:
-        self.host = host
-
-    def keep(self, id: str, name: str, revision: str) -> None:
-        container, image = self.host.made_from[id]
-        good = Good(revision=revision, container=container, image=image)
-        self.host.call(f"keep {name}", lambda: self.host.good.update({name: good}))
-
-    def quarantine(self, id: str, quarantine: Quarantine) -> None:
-        kept = replace(quarantine, output=("last words",))
-        self.host.call(f"quarantine {quarantine.name}", lambda: self.host.quarantined.update({kept.revision: kept}))
-
-    def forget(self, good: tuple[str, ...], quarantined: tuple[str, ...]) -> None:
-        def forget() -> None:
-            for name in good:
-                self.host.good.pop(name, None)
-            for revision in quarantined:
-                self.host.quarantined.pop(revision, None)
-
-        self.host.call("forget", forget)
 
 
 class _Networks:

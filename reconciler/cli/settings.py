@@ -98,6 +98,13 @@ def _size(value: object) -> int:
     return int(digits) * factor
 
 
+def _switch(value: object) -> bool:
+    known = {"true": True, "yes": True, "false": False, "no": False}.get(str(value).lower())
+    if known is None:
+        raise ValueError("it must be true or false")
+    return known
+
+
 def _choice(*allowed: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if value not in allowed:
@@ -156,6 +163,7 @@ OPTIONS = (
     Option("pulls", _integer(1, 64), "COUNT", "how many images are fetched at the same time"),
     Option("image_age", _integer(0, 1 << 31), "SECONDS", "how long images are kept that nothing uses"),
     Option("image_disk", _integer(1, 100), "PERCENT", "how full the disk may be before they go at once"),
+    Option("restart_unhealthy", _switch, "BOOLEAN", "whether containers whose health test fails are started again"),
     Option("log_size", _size, "BYTES", "how large one log file of a container may become"),
     Option("log_files", _integer(1, 100), "COUNT", "how many log files of a container are kept"),
     Option("insecure_registries", _hosts, "HOSTS", "registries that may be spoken to without verified TLS"),

@@ -133,7 +133,7 @@ def lines(answer: Answer, now: float, colours: bool) -> list[str]:
     tints = [[""] + [_COLOURS.get(entry["state"], "yellow")] + [""] * 3 + ["yellow"] for entry in shown]
     text = render.table(head, [_row(entry, now) for entry in shown], tints if colours else ()) if shown else []
     text += [render.clean(line) for pull in answer["pulls"] for line in _pull(pull)]
-    named = {f"container:{entry['name']}" for entry in shown if entry["why"]}
+    named = {f"{kind}:{entry['name']}" for kind in ("container", "health") for entry in shown if entry["why"]}
     troubles = [trouble for trouble in answer["troubles"] if trouble["key"] not in named]
     text += [render.colour(render.clean(_trouble(trouble, now)), "yellow", colours) for trouble in troubles]
     return [*text, _summary(answer, colours)]
@@ -143,6 +143,8 @@ def _row(entry: Answer, now: float) -> tuple[str, ...]:
     state = entry["state"]
     if state == "exited":
         state += " (out of memory)" if entry["oom"] else f" ({entry['exit_code']})"
+    elif entry["health"]:
+        state += f" ({entry['health']})"
     since = "" if entry["since"] is None else compact(now - entry["since"])
     image = entry["image"].removeprefix("docker.io/").removeprefix("library/")
     return entry["name"], state, since, image, ", ".join(entry["ports"]), entry["why"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from reconciler.core.model import Container, ImageConfig
 from reconciler.core.mounts import INIT, check_mounts, oci_mounts
 from reconciler.core.process import User, arguments, capabilities, environment, rlimits, working_dir
+from reconciler.core.starting import Hook
 
 Document = dict[str, object]
 
@@ -97,12 +98,32 @@ def for_run(text: str, cgroup: str, run_cgroup: str) -> str:
     return text.replace(f'"cgroupsPath":{json.dumps(cgroup)}', f'"cgroupsPath":{json.dumps(run_cgroup)}', 1)
 
 
+def command(process: Mapping[str, object], hook: Hook, user: User | None) -> Document:
+    """What runs beside a container's process, given that as in its config.json; `user` None is the same one."""
+    own = list(process["env"]) if isinstance(process["env"], list) else []
+    added = dict(hook.environment)
+    kept = [entry for entry in own if str(entry).partition("=")[0] not in added]
+    changed: Document = {
+        "args": [*hook.command],
+        "env": [*kept, *(f"{name}={value}" for name, value in hook.environment)],
+    }
+    if user is not None:
+        changed["user"] = _user(user)
+    if hook.working_dir:
+        changed["cwd"] = hook.working_dir
+    return {**process, **changed}
+
+
+def _user(user: User) -> Document:
+    return {"uid": user.uid, "gid": user.gid, "additionalGids": [*user.groups], "umask": 0o022}
+
+
 def _process(container: Container, image: ImageConfig, user: User, host: HostFacts) -> Document:
     argv = arguments(container, image)
     allowed = [*capabilities(container)]
     return {
         "terminal": False,
-        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": [*user.groups], "umask": 0o022},
+        "user": _user(user),
         "args": [INIT, "--", *argv] if container.init else [*argv],
         "env": [*environment(container, image, container.hostname, user.home)],
         "cwd": working_dir(container, image),

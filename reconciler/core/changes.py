@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
+from reconciler.core.health import Health
 from reconciler.core.model import Created, Dead, Exited, Observed, Running, SeenContainer
 from reconciler.core.networking import Pairs
 from reconciler.core.progress import describe
@@ -128,6 +129,8 @@ def _containers(before: Observed, after: Observed) -> Iterator[Change]:
             yield _change(seen, "created")
         if old is None or old.state != seen.state:
             yield from _transition(old, seen)
+        if seen.health is not None and isinstance(seen.state, Running):
+            yield from _health(old.health if old else None, seen, seen.health)
     for id in before.containers.keys() - after.containers.keys():
         yield _change(before.containers[id], "removed")
 
@@ -144,6 +147,11 @@ def _transition(old: SeenContainer | None, seen: SeenContainer) -> Iterator[Chan
             yield _change(seen, "died", why, (("exitCode", str(code)), ("oom", str(oom).lower())))
         case Created() | Dead():
             return
+
+
+def _health(old: Health | None, seen: SeenContainer, new: Health) -> Iterator[Change]:
+    if new.state != "starting" and (old is None or old.state != new.state):
+        yield _change(seen, new.state, new.said)
 
 
 def _failures(before: Snapshot, after: Snapshot) -> Iterator[Change]:

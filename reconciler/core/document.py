@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from reconciler.core.health import Healthcheck
 from reconciler.core.model import BindMount, PullPolicy, Resources, Restart, TmpfsMount, VolumeMount
 from reconciler.core.networking import Attachment, Destination, Network, Pairs, Protocol
+from reconciler.core.starting import Condition, Hooks
 from reconciler.errors import Problem
 
 
@@ -52,9 +54,12 @@ class PortMapping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependency:
-    """Another service of the app that must be there first, and the `key` that says so."""
+    """Another service of the app that must be there first, and the `key` that says so; else as in `starting`."""
 
     service: str
+    condition: Condition = "service_started"
+    required: bool = True
+    restart: bool = False
     key: str = "depends_on"
     at: Place = NOWHERE
 
@@ -107,6 +112,8 @@ class Service:
     ports: tuple[PortMapping, ...] = ()
     networking: Networking = field(default_factory=Networking)
     depends_on: tuple[Dependency, ...] = ()
+    healthcheck: Healthcheck | None = None
+    hooks: Hooks = field(default_factory=Hooks)
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     read_only: bool = False

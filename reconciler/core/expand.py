@@ -159,7 +159,9 @@ class _Expander:
             stop_grace_period=service.stop_grace_period,
             restart=service.restart,
             resources=service.resources,
-            depends_on=tuple(Dependency(service=name) for name in sorted({entry.service for entry in service.needs})),
+            depends_on=_dependencies(service),
+            healthcheck=service.healthcheck,
+            hooks=service.hooks,
             platform=service.platform,
             pull_policy=service.pull_policy,
         )
@@ -189,6 +191,17 @@ class _Expander:
         )
 
 
+def _dependencies(service: Service) -> tuple[Dependency, ...]:
+    """One for each service, as `depends_on` says where that says it."""
+    found = {
+        entry.service: Dependency(
+            service=entry.service, condition=entry.condition, required=entry.required, restart=entry.restart
+        )
+        for entry in reversed(service.needs)
+    }
+    return tuple(sorted(found.values()))
+
+
 def _with_owner(depends_on: tuple[Dependency, ...], owner: str) -> tuple[Dependency, ...]:
     """Also on the service whose network it uses, "" for its own."""
     if not owner or any(entry.service == owner for entry in depends_on):
@@ -208,14 +221,23 @@ def _problems(app: str, document: Document) -> Iterator[Problem]:
     services = {service.name: service for service in document.services}
     for service in document.services:
         for dependency in service.needs:
-            if dependency.service not in services:
+            if dependency.service not in services and dependency.required:
                 why = f"there is no service '{dependency.service}' in this app"
                 yield _problem(document, dependency.at, f"'{dependency.key}' of service '{service.name}'", why)
+        yield from _never_asked(document, service, services)
         shares = service.networking.shares
         if shares and shares.service in services and not services[shares.service].replicas:
             why = f"service '{shares.service}' has no container; it has 0 replicas"
             yield _problem(document, shares.at, f"'network_mode' of service '{service.name}'", why)
     yield from _cycles(document, services)
+
+
+def _never_asked(document: Document, service: Service, services: dict[str, Service]) -> Iterator[Problem]:
+    for dependency in service.needs:
+        check = services[dependency.service].healthcheck if dependency.service in services else None
+        if dependency.condition == "service_healthy" and check is not None and check.test is None:
+            why = f"service '{dependency.service}' is never healthy, as it has no test"
+            yield _problem(document, dependency.at, f"'{dependency.key}' of service '{service.name}'", why)
 
 
 def _twice(app: App, document: Document) -> Iterator[Problem]:

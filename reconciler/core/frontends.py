@@ -12,23 +12,31 @@ from reconciler.core.ruleset import Published, Target
 
 
 def serving(containers: Iterable[SeenContainer], leaving: Set[str], aside: Set[str] = frozenset()) -> frozenset[str]:
-    """The ids of the replicas that new connections go to, whoever declared them: what runs is reachable.
+    """The ids of the replicas that new connections go to, whoever declared them: the ready ones.
 
-    A service without a running replica is served by those that are about to run: table and names then are in force when
-    they are, and until then a client is refused there as it would be here. `leaving` are ids that will not run again,
-    `aside` those in whose place another instance of the same replica serves.
+    A service without a ready replica is served by those that are starting: as with Docker, members of a cluster find
+    each other before they are well, and whoever comes early is refused there as it would be here. Without these it is
+    served by those that are about to run, so that table and names are in force when they are. An unhealthy one never
+    serves. `leaving` are ids that will not run again, `aside` those in whose place
+    another instance of the same replica serves.
     """
-    running: dict[tuple[str, str], set[str]] = defaultdict(set)
-    expected: dict[tuple[str, str], set[str]] = defaultdict(set)
+    ranks: tuple[dict[tuple[str, str], set[str]], ...] = (defaultdict(set), defaultdict(set), defaultdict(set))
     for seen in containers:
-        if not seen.connected or seen.id in aside:
-            continue
-        if isinstance(seen.state, Running):
-            if seen.state.stop_sent is None:
-                running[seen.app, seen.service].add(seen.id)
-        elif seen.id not in leaving and about_to_run(seen):
-            expected[seen.app, seen.service].add(seen.id)
-    return frozenset[str]().union(*(expected | running).values())
+        rank = _rank(seen, seen.id in leaving)
+        if rank is not None and seen.connected and seen.id not in aside:
+            ranks[rank][seen.app, seen.service].add(seen.id)
+    ready, starting, expected = ranks
+    return frozenset[str]().union(*(expected | starting | ready).values())
+
+
+def _rank(seen: SeenContainer, leaving: bool) -> int | None:
+    """0 is ready, 1 starting, 2 about to run; None when no connection goes there."""
+    if seen.ready:
+        return 0
+    if isinstance(seen.state, Running):
+        starting = seen.state.stop_sent is None and seen.health is not None and seen.health.state == "starting"
+        return 1 if starting else None
+    return 2 if not leaving and about_to_run(seen) else None
 
 
 def frontends(containers: Iterable[SeenContainer]) -> tuple[Published, ...]:

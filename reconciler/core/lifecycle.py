@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from reconciler.core.model import Created, Dead, Exited, Restart, Running, SeenContainer
+from reconciler.core.starting import Hook, When
 from reconciler.core.steps import (
     CleanContainer,
     ConnectContainer,
@@ -16,6 +17,7 @@ from reconciler.core.steps import (
     KillContainer,
     MountContainer,
     RemoveContainer,
+    RunHooks,
     StartContainer,
     Step,
     StopContainer,
@@ -27,6 +29,7 @@ from reconciler.core.steps import (
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 60.0
 STEADY_AFTER = 10.0
+HOOK_TIME = 300.0  # seconds that each of post_start has; those of pre_stop have the grace period
 SETTLING_FAILURES = 3  # `run --once` sits out this many quick failures, no more
 
 
@@ -38,7 +41,7 @@ def key(name: str) -> str:
 def keep(seen: SeenContainer, restart: Restart, blocked: str, now: float) -> Task | Wait | None:
     """What `seen` needs so that it runs as its restart policy says; None when it is as it should be.
 
-    `blocked` says why it cannot be connected or started now, "" when it can.
+    `blocked` says why it cannot be connected or started now, "" when it can. That it is well is `heal`'s business.
     """
     match seen.state:
         case Dead():
@@ -48,9 +51,9 @@ def keep(seen: SeenContainer, restart: Restart, blocked: str, now: float) -> Tas
         case Running(stop_sent=float()):
             return _see_it_stop(seen, seen.state, now, "stopping")
         case Running(monitored=False):
-            return _stop(seen, "its monitor is gone, output and exit code would be lost")
+            return stop(seen, "its monitor is gone, output and exit code would be lost")
         case Running():
-            return None if seen.connected else _reconnect(seen, blocked)
+            return _hook(seen) if seen.connected else _reconnect(seen, blocked)
         case Exited():
             return _restart(seen, seen.state, restart, blocked, now)
         case _:
@@ -61,7 +64,7 @@ def retire(seen: SeenContainer, now: float, cause: str) -> Task | Wait:
     """What takes `seen` off the host: stop signal, grace period, SIGKILL, then everything it left."""
     match seen.state:
         case Running(stop_sent=None):
-            return _stop(seen, cause)
+            return stop(seen, cause)
         case Running():
             return _see_it_stop(seen, seen.state, now, cause)
         case Created():
@@ -70,6 +73,27 @@ def retire(seen: SeenContainer, now: float, cause: str) -> Task | Wait:
             return Task(key(seen.name), cause, _removal(seen))
         case _:
             assert_never(seen.state)
+
+
+def heal(seen: SeenContainer, restart: Restart, now: float) -> Task | Wait | None:
+    """What an unhealthy container needs: a new start, after a while that grows when the last ones did not help.
+
+    It runs on meanwhile, without new connections, and may become well by itself. A restart policy `no` holds here too.
+    """
+    health = seen.health
+    if health is None or health.state != "unhealthy" or not isinstance(seen.state, Running):
+        return None
+    said = f"unhealthy: {health.said or 'it does not answer'}"
+    if restart.policy == "no":
+        return Wait(key(seen.name), f"{said}; its restart policy is no")
+    if restart.max_retries and seen.restarts >= restart.max_retries:
+        return Wait(key(seen.name), f"{said}; its restart policy allows {restart.max_retries} tries and no more")
+    failures = _failures(seen, seen.state.since, health.since)
+    ready = health.since + delay(failures)
+    if health.since <= now < ready:
+        again = f"{said}, {failures} times in a row; restarts after {delay(failures):g} s"
+        return Wait(key(seen.name), again, until=ready)
+    return stop(seen, said)
 
 
 def clean(seen: SeenContainer) -> Task | None:
@@ -112,8 +136,23 @@ def _removal(seen: SeenContainer) -> tuple[Step, ...]:
     return (*cleaning, DisconnectContainer(seen.id, seen.name), RemoveContainer(seen.id, seen.name))
 
 
-def _stop(seen: SeenContainer, cause: str) -> Task:
-    return Task(key(seen.name), cause, (StopContainer(seen.id, seen.name, seen.stop_signal),))
+def stop(seen: SeenContainer, cause: str) -> Task:
+    """Its hooks, which a stop never waits for twice, then the stop signal."""
+    hooks = seen.hooks.pre_stop if "pre_stop" not in seen.hooked else ()
+    running: tuple[Step, ...] = (_run(seen, "pre_stop", hooks, seen.stop_grace_period),) if hooks else ()
+    return Task(key(seen.name), cause, (*running, StopContainer(seen.id, seen.name, seen.stop_signal)))
+
+
+def _hook(seen: SeenContainer) -> Task | None:
+    """What is to be run in it after each start; what failed is tried again."""
+    hooks = seen.hooks.post_start
+    if not hooks or "post_start" in seen.hooked:
+        return None
+    return Task(key(seen.name), "started", (_run(seen, "post_start", hooks, HOOK_TIME),), about=seen.revision)
+
+
+def _run(seen: SeenContainer, when: When, hooks: tuple[Hook, ...], seconds: float) -> Step:
+    return RunHooks(seen.id, seen.name, when, hooks, seconds)
 
 
 def _see_it_stop(seen: SeenContainer, state: Running, now: float, cause: str) -> Task | Wait:
@@ -136,17 +175,31 @@ def _restart(seen: SeenContainer, state: Exited, restart: Restart, blocked: str,
     if finished(seen, restart):
         return None
     if state.stopped:
-        return _start(seen, blocked, "was stopped, and is wanted", seen.restarts + 1, 0)
+        return _start(seen, blocked, *_after_stop(seen, state))
     if restart.max_retries and seen.restarts >= restart.max_retries:
         reason = f"exited with code {state.code}; its restart policy allows {restart.max_retries} tries and no more"
         return Wait(key(seen.name), reason)
-    failures = 0 if state.at - state.since >= STEADY_AFTER else seen.failures + 1
+    failures = _failures(seen, state.since, state.at)
     ended = "was out of memory" if state.oom else f"exited with code {state.code}"
     ready = state.at + delay(failures)
     if state.at <= now < ready:  # an end in the future: somebody set the clock
         again = f"{ended}, {failures} times in a row; restarts after {delay(failures):g} s"
         return Wait(key(seen.name), again, until=ready, passing=failures <= SETTLING_FAILURES)
     return _start(seen, blocked, ended, seen.restarts + 1, failures)
+
+
+def _after_stop(seen: SeenContainer, state: Exited) -> tuple[str, int, int]:
+    """Cause and counts of the start after a stop: one that `heal` asked for counts as a failure."""
+    if seen.health is not None and seen.health.state == "unhealthy":
+        return "was unhealthy", seen.restarts + 1, _failures(seen, state.since, seen.health.since)
+    return "was stopped, and is wanted", seen.restarts + 1, 0
+
+
+def _failures(seen: SeenContainer, since: float, until: float) -> int:
+    """Failures in a row with the one at `until`. Whoever was well for long begins anew: as it says, if it is asked."""
+    if seen.health is not None:
+        since = until if seen.health.first is None else seen.health.first
+    return 0 if until - since >= STEADY_AFTER else seen.failures + 1
 
 
 def _start(seen: SeenContainer, blocked: str, cause: str, restarts: int, failures: int) -> Task | Wait:

@@ -1,8 +1,7 @@
 """Desired and observed: the two values from which everything else is computed, and what they are made of.
 
 Only frozen values and what follows from them alone; how desired is made stands in `resolve`, how observed is
-read in `host`. Names are those of the Compose Specification and of the OCI. Tuples of pairs stand for small
-mappings, so that every value can be hashed and compared.
+read in `host`. Names are those of the Compose Specification and of the OCI. Tuples of pairs stand for small mappings.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Literal
 
 from reconciler.core.health import Health, Healthcheck
 from reconciler.core.networking import Attachment, Destination, Endpoint, Listener, Network, Pairs, Port, SeenNetwork
-from reconciler.core.starting import Dependency
+from reconciler.core.starting import Dependency, Hooks, When
 from reconciler.core.updates import Draining, Good, Quarantine, Updates
 
 # --- what a container is made of -----------------------------------------------------------------------------
@@ -131,7 +130,8 @@ class Container:
     restart: Restart = field(default_factory=Restart)
     resources: Resources = field(default_factory=Resources)
     depends_on: tuple[Dependency, ...] = ()
-    healthcheck: Healthcheck | None = None  # None is the image's own
+    healthcheck: Healthcheck | None = None  # as declared; None is the image's own
+    hooks: Hooks = field(default_factory=Hooks)
     platform: str = ""  # os/architecture[/variant], "" means the host's own
     pull_policy: PullPolicy = field(default_factory=PullPolicy)
     locked: str = ""
@@ -288,6 +288,9 @@ class SeenContainer:
     restart: Restart = field(default_factory=Restart)  # as it was declared when this instance was made
     healthcheck: Healthcheck | None = None  # its spec's, else its image's
     health: Health | None = None  # of this run; None when nobody asks
+    hooks: Hooks = field(default_factory=Hooks)
+    hooked: frozenset[When] = frozenset()  # what of them is done in this run
+    depends_on: tuple[Dependency, ...] = ()  # as it was declared when this instance was made
     mounted: bool = True  # the overlay is mounted
     disconnected: str = ""  # what of its namespace, links, addresses and routes is not as it was made
     restarts: int = 0

@@ -11,36 +11,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from reconciler.core import dns, images, instances, lifecycle, naming, networks, rollout
+from reconciler.core import images, instances, lifecycle, making, naming, networks, order, rollout
 from reconciler.core.addresses import Refused
-from reconciler.core.claims import taken
 from reconciler.core.instances import Replica
-from reconciler.core.joints import Networks, joint
 from reconciler.core.model import (
     Container,
     Desired,
-    Exited,
     Observed,
-    Restart,
     Running,
     SeenContainer,
-    SeenImage,
-    container_id,
     revision,
 )
-from reconciler.core.mounts import volumes_of
 from reconciler.core.names import LISTENERS
-from reconciler.core.networking import Joint, Resolver
+from reconciler.core.networking import Resolver
 from reconciler.core.networks import Table
 from reconciler.core.scene import Policy, Scene, scene
 from reconciler.core.steps import (
-    ConnectContainer,
-    CreateContainer,
     CreateVolume,
     Plan,
     RotateLog,
-    StartContainer,
-    Step,
     Task,
     Wait,
 )
@@ -69,7 +58,7 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
     busy = {task.key for task in doing}
     entries = chain(
         _specs(found, now),
-        images.pulls(desired.containers, observed.images, _asked_since(found, now), now),
+        images.pulls(desired.containers, observed.images, making.asked_since(found, now), now),
         networks.bridges(found, wires.resolvers, now),
         networks.guard(found),
         _volumes(found),
@@ -129,10 +118,10 @@ def _containers(scene: Scene, wires: Wires, now: float, busy: Set[str]) -> Itera
             yield from _replica(scene, wires, container, now)
     for seen in scene.leaving:
         if lifecycle.key(seen.name) not in names:
-            yield _beside(scene, seen, lifecycle.retire(seen, now, "not in any spec"))
+            yield _beside(scene, seen, _retired(scene, seen, now))
     for seen in scene.kept:
         if lifecycle.key(seen.name) not in names:
-            yield from (_beside(scene, seen, entry) for entry in _kept(scene, wires, seen, seen.restart, now))
+            yield from (_beside(scene, seen, entry) for entry in _kept(scene, wires, seen, now))
 
 
 def _beside(scene: Scene, seen: SeenContainer, entry: Entry) -> Entry:
@@ -143,6 +132,18 @@ def _beside(scene: Scene, seen: SeenContainer, entry: Entry) -> Entry:
 def _own(seen: SeenContainer, entry: Entry) -> Entry:
     """`entry` under a key of this instance alone."""
     return replace(entry, key=f"{entry.key}@{seen.id[:12]}")
+
+
+def _retired(scene: Scene, seen: SeenContainer, now: float) -> Entry:
+    """The order of stopping is the reverse of that of starting."""
+    waits_for = order.dependents(scene, seen) if isinstance(seen.state, Running) else ""
+    if waits_for:
+        return Wait(
+            lifecycle.key(seen.name),
+            f"not in any spec: waits for {waits_for}, which depends on it, to end",
+            passing=True,
+        )
+    return lifecycle.retire(seen, now, "not in any spec")
 
 
 # --- containers --------------------------------------------------------------------------------------------------
@@ -173,15 +174,15 @@ def _toward(scene: Scene, wires: Wires, found: Replica, now: float) -> Iterator[
     else:
         assert found.image is not None
         cause = f"{_why_replaced(scene, found.others[0], found)}; start-first" if found.others else "missing"
-        yield from _create(scene, wires, found, cause, now)
+        yield from making.create(scene, wires.resolvers, found, cause, now)
 
 
 def _not_yet(scene: Scene, wires: Wires, found: Replica, now: float) -> Wait | None:
     """Why a new instance could not be made now; asked before the old one is touched."""
     container, image = found.container, found.image
-    if reason := _not_ready(scene, container, image) or _asks_first(container, image, now):
+    if reason := making.not_ready(scene, container, image) or making.asks_first(container, image, now):
         return Wait(lifecycle.key(container.name), reason)
-    if reason := _occupied(scene, container):
+    if reason := making.occupied(scene, container):
         return Wait(lifecycle.key(container.name), reason, now + LISTEN_AGAIN, reads=LISTENERS)
     if reason := naming.unserved(scene, wires.resolvers, container):
         return Wait(lifecycle.key(container.name), reason)
@@ -204,10 +205,10 @@ def _new(scene: Scene, wires: Wires, found: Replica, seen: SeenContainer, now: f
         yield judgement
     elif found.stuck and not instances.fit(scene, seen):
         return
-    elif reason := _waits_to_start(scene, found.container, seen):
-        yield Wait(lifecycle.key(seen.name), reason)
+    elif service := order.restarted_after(scene, seen, found.container.depends_on):
+        yield lifecycle.stop(seen, f"service {service}, which it depends on, was replaced")
     else:
-        kept = [*_kept(scene, wires, seen, found.container.restart, now)]
+        kept = [*_kept(scene, wires, seen, now)]
         yield from kept
         moved = wires.table.digest == scene.observed.ruleset
         if not any(entry.key == lifecycle.key(seen.name) for entry in kept):
@@ -225,7 +226,7 @@ def _olds(scene: Scene, wires: Wires, found: Replica, now: float) -> Iterator[En
         elif not instances.fit(scene, old):
             entries = []
         else:
-            entries = _kept(scene, wires, old, found.container.restart, now)
+            entries = _kept(scene, wires, old, now)
         yield from (_own(old, entry) for entry in entries)
 
 
@@ -242,151 +243,33 @@ def _why_replaced(scene: Scene, seen: SeenContainer, found: Replica) -> str:
     return images.moved(seen, container, found.image) or f"revision {seen.revision[:12]} is no longer wanted"
 
 
-def _not_ready(scene: Scene, container: Container, image: SeenImage | None) -> str:
-    """Why a new instance could not be made now; asked before the old one is touched."""
-    if image is None:
-        return images.unavailable(container)
-    for attachment in container.networks:
-        if not scene.usable(attachment.network):
-            return _waits_for_network(scene, attachment.network)
-    if container.shares and not _lends(scene, instances.owner_of(scene, container)):
-        return _waits_for_owner(container.shares)
-    missing = sorted(set(volumes_of(container)) - scene.observed.volumes)
-    if missing:
-        return f"waits for volume {missing[0]}"
-    if not scene.instances.get(container.name) and (reason := _in_use(scene, volumes_of(container), "")):
-        return reason
-    return _waits_for_dependency(scene, container)
-
-
-def _asks_first(container: Container, image: SeenImage | None, now: float) -> str:
-    return images.asks_first(container, image, now) if image else ""
-
-
-def _asked_since(scene: Scene, now: float) -> dict[str, float]:
-    """`pull_policy: always` means before each creation of an instance, and once when the daemon starts."""
-    found: dict[str, float] = {}
-    for name, container in scene.desired.containers.items():
-        if container.pull_policy.when == "always":
-            image = images.image_of(container, scene.observed.images)
-            current = instances.current_instance(scene, container, image)
-            made = current.created_at if current else 0.0 if _not_ready(scene, container, image) else now
-            found[name] = max(scene.policy.started, made - images.JUST_NOW)
-    return found
-
-
-def _waits_for_network(scene: Scene, name: str) -> str:
-    undeclared = "" if name in scene.networks else ", which no spec declares"
-    return f"waits for network {name}{undeclared}"
-
-
-def _occupied(scene: Scene, container: Container) -> str:
-    """Which port that `container` would publish anew somebody else listens on, "" when none."""
-    published = {port for seen in scene.instances.get(container.name, ()) for port in seen.ports}
-    new = [port for port in container.ports if port not in published]
-    subnets = [subnet for seen in scene.observed.networks.values() for subnet in (seen.subnet, seen.subnet6)]
-    for port in new:
-        if listener := taken(port, scene.observed.listeners, subnets):
-            at = f"{port.host_ip or '*'}:{port.published}/{port.protocol}"
-            who = listener.owner or "another program"
-            return f"cannot publish host port {at}: {who} listens there; stop it, or publish another port"
-    return ""
-
-
-def _lends(scene: Scene, owner: str) -> bool:
-    """Whether others can be started in this container's network namespace: it is there as long as this one is."""
-    seen = scene.observed.containers.get(owner)
-    return seen is not None and seen.connected and isinstance(seen.state, Running)
-
-
-def _waits_for_owner(name: str) -> str:
-    return f"waits for container {name}, whose network it shares"
-
-
-def _in_use(scene: Scene, volumes: Iterable[str], id: str) -> str:
-    """Which exclusive volume another container has, "" when none; else they are taken from now on."""
-    for volume in volumes:
-        if scene.claimed.get(volume, id) != id:
-            owner = scene.observed.containers.get(scene.claimed[volume])
-            return f"waits for volume {volume}, which is exclusive and in use{f' by {owner.name}' if owner else ''}"
-    return ""
-
-
-def _waits_to_start(scene: Scene, container: Container, seen: SeenContainer) -> str:
-    return "" if isinstance(seen.state, Running | Exited) else _waits_for_dependency(scene, container)
-
-
-def _waits_for_dependency(scene: Scene, container: Container) -> str:
-    """Compose `depends_on`, list form: every replica of a dependency has been started (`service_started`)."""
-    for service in (dependency.service for dependency in container.depends_on):
-        for other in scene.desired.containers.values():
-            if (other.app, other.service) == (container.app, service) and not _started(scene, other.name):
-                return f"waits for service {service} to be started"
-    return ""
-
-
-def _started(scene: Scene, name: str) -> bool:
-    return any(isinstance(seen.state, Running | Exited) for seen in scene.instances.get(name, ()))
-
-
-def _create(scene: Scene, wires: Wires, found: Replica, cause: str, now: float) -> Iterator[Entry]:
-    container, image = found.container, found.image
-    assert image is not None
-    where = _joint(scene, wires, container)
-    if isinstance(where, Refused):
-        yield Wait(lifecycle.key(container.name), where.message)
-        return
-    id, made = container_id(container, image.digest, now), revision(container, image.digest)
-    scene.claimed.update(dict.fromkeys(volumes_of(container), id))
-    elsewhere = bool(where.shares) or container.host_network
-    steps: tuple[Step, ...] = (
-        *rollout.keeping(scene, found, now),
-        CreateContainer(id, container, made, image, where),
-        *(() if elsewhere else (ConnectContainer(id, container.name, where.endpoints),)),
-        # Where it may connect to must be in force before it runs; the table takes in who exists.
-        *(() if container.egress is not None else (StartContainer(id, container.name, 0, 0),)),
-    )
-    yield Task(lifecycle.key(container.name), cause, steps, about=made)
-
-
 def _blocked(scene: Scene, wires: Wires, seen: SeenContainer) -> str:
     """Why `seen` cannot be connected or started now."""
-    if seen.shares and not _lends(scene, seen.shares):
+    if seen.shares and not making.lends(scene, seen.shares):
         owner = scene.observed.containers.get(seen.shares)
-        return _waits_for_owner(owner.name if owner else seen.shares[:12])
+        return making.waits_for_owner(owner.name if owner else seen.shares[:12])
     if seen.egress is not None and wires.table.digest != scene.observed.ruleset:
         return "waits for the ruleset that says where it may connect to"
-    if reason := _in_use(scene, seen.volumes, seen.id):
+    if reason := making.in_use(scene, seen.volumes, seen.id):
         return reason
     absent = next((end.network.name for end in seen.endpoints if not scene.usable(end.network.name)), "")
     return f"waits for network {absent}" if absent else ""
 
 
-def _joint(scene: Scene, wires: Wires, container: Container) -> Joint | Refused:
-    """Where a new instance goes; all its networks are usable."""
-    if container.shares:
-        return Joint(shares=instances.owner_of(scene, container))
-    names = [attachment.network for attachment in container.networks]
-    subnets = {name: scene.subnets[name] for name in names}
-    found = joint(
-        container,
-        Networks(
-            declared=scene.networks,
-            bridges={name: scene.bridge(scene.networks[name]) for name in names},
-            subnets={name: (str(ipv4), str(ipv6)) for name, (ipv4, ipv6) in subnets.items()},
-            taken=scene.taken,
-        ),
-    )
-    if isinstance(found, Refused):
-        return found
-    return replace(found, nameservers=dns.nameservers(naming.view(scene, container), wires.resolvers))
-
-
-def _kept(scene: Scene, wires: Wires, seen: SeenContainer, restart: Restart, now: float) -> Iterator[Entry]:
-    """Keeps `seen` as it is: running, connected, and without leftovers."""
-    urgent = lifecycle.keep(seen, restart, _blocked(scene, wires, seen), now)
+def _kept(scene: Scene, wires: Wires, seen: SeenContainer, now: float) -> Iterator[Entry]:
+    """Keeps `seen` as it is: running, connected, well, and without leftovers."""
+    declared = scene.desired.containers.get(seen.name, seen)  # as it was made, when no spec says anything of it now
+    restart, blocked = declared.restart, _blocked(scene, wires, seen)
+    if not blocked and not isinstance(seen.state, Running):
+        blocked = order.waits_for(scene, seen.app, declared.depends_on)
+    urgent = lifecycle.keep(seen, restart, blocked, now)
+    if urgent is None and scene.policy.restart_unhealthy:
+        urgent = lifecycle.heal(seen, restart, now)
     if urgent:
         yield urgent
+    elif seen.health is not None and seen.health.state != "healthy" and isinstance(seen.state, Running):
+        said = f": {seen.health.said}" if seen.health.said else ""
+        yield Wait(f"health:{seen.name}", f"{seen.health.state}{said}", passing=seen.health.state == "starting")
     if not isinstance(urgent, Task) and (cleaning := lifecycle.clean(seen)):
         yield cleaning
     if seen.log_bytes > scene.policy.log_size and isinstance(seen.state, Running):

@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass, field
 from typing import get_type_hints
 
 from reconciler.core.decode import decode
+from reconciler.core.health import Healthcheck, effective
 from reconciler.core.model import Container, Restart, SeenImage
 from reconciler.core.mounts import volumes_of
 from reconciler.core.networking import Destination, Endpoint, Joint, Pairs, Port
 from reconciler.core.process import capabilities
+from reconciler.core.starting import Dependency, Hooks
 
 PREFIX = "io.reconciler."
 
@@ -45,6 +47,9 @@ class Record:
     net_admin: bool = False
     ports: tuple[Port, ...] = ()
     restart: Restart = field(default_factory=Restart)
+    healthcheck: Healthcheck | None = None
+    hooks: Hooks = field(default_factory=Hooks)
+    depends_on: tuple[Dependency, ...] = ()
     labels: Pairs = ()
     volumes: tuple[str, ...] = ()
 
@@ -84,6 +89,9 @@ def record(container: Container, image: SeenImage, instance: Instance) -> Record
         created_at=instance.created_at,
         ports=container.ports,
         restart=container.restart,
+        healthcheck=effective(container.healthcheck, image.config.healthcheck),
+        hooks=container.hooks,
+        depends_on=container.depends_on,
         labels=container.labels,
         volumes=volumes_of(container),
     )

@@ -31,6 +31,7 @@ class Policy:
     log_size: int = 10 * 1024 * 1024
     disk_limit: float = 0.85  # a fuller disk has unused images collected at once
     image_age: float = 7 * 86400.0  # seconds that they are kept otherwise
+    restart_unhealthy: bool = True
     started: float = 0.0
     mark: int = MARK
 

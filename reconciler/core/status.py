@@ -35,7 +35,7 @@ class Event:
     at: float  # seconds since the epoch
     kind: Literal["container", "image", "network", "volume", "firewall", "spec", "daemon"]
     name: str
-    action: str  # pulled created started stopped died killed removed connected failed held recovered drifted …
+    action: str  # pulled created started stopped died killed removed connected failed held recovered drifted healthy …
     message: str = ""
     container: str = ""  # id, for containers
     attributes: tuple[tuple[str, str], ...] = ()
@@ -110,6 +110,7 @@ class ContainerStatus:
     restarts: int = 0
     exit_code: int | None = None
     oom: bool = False
+    health: str = ""  # starting, healthy, unhealthy; "" when nobody asks, or it does not run
     why: str = ""
 
 
@@ -156,7 +157,11 @@ def project(snapshot: Snapshot) -> Status:
         seen_by_name[seen.name] = seen
     names = sorted({*snapshot.desired.containers, *seen_by_name})
     containers = tuple(
-        _container(snapshot.desired.containers.get(name), seen_by_name.get(name), why.get(f"container:{name}", ""))
+        _container(
+            snapshot.desired.containers.get(name),
+            seen_by_name.get(name),
+            why.get(f"container:{name}", "") or why.get(f"health:{name}", ""),
+        )
         for name in names
     )
     held = {name for name in snapshot.desired.held if "." not in name}  # by app or by path; no app has a dot
@@ -229,6 +234,7 @@ def _container(wanted: Container | None, seen: SeenContainer | None, why: str) -
         restarts=seen.restarts,
         exit_code=code,
         oom=oom,
+        health=seen.health.state if seen.health and isinstance(seen.state, Running) else "",
         why=why,
     )
 

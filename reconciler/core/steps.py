@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from reconciler.core.model import Container, SeenImage, Volume, image_key
 from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver
 from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, QuarantineRevision
+from reconciler.core.starting import Hook, When
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,20 @@ class StartContainer:
 
     def __str__(self) -> str:
         return f"start container {self.name} {self.id[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunHooks:
+    """Run commands in it, one after the other, and note that it was done; one that fails ends them."""
+
+    id: str
+    name: str
+    when: When
+    hooks: tuple[Hook, ...]
+    seconds: float  # that each of them has
+
+    def __str__(self) -> str:
+        return f"run {self.when} of container {self.name} {self.id[:12]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +313,7 @@ Step = (
     | CreateContainer
     | MountContainer
     | StartContainer
+    | RunHooks
     | StopContainer
     | DrainContainer
     | KillContainer

@@ -31,6 +31,7 @@ from reconciler.core.steps import (
     ResolveNames,
     RevisionStep,
     RotateLog,
+    RunHooks,
     ServeNames,
     StartContainer,
     Step,
@@ -78,6 +79,8 @@ def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PL
             ports.bundles.mount(id)
         case StartContainer(id, _, restarts, failures):
             ports.runtime.start(id, restarts, failures)
+        case RunHooks(id, _, when, hooks, seconds):
+            ports.runtime.run_hooks(id, when, hooks, seconds)
         case StopContainer(id, _, signal):
             ports.runtime.stop(id, signal)
         case DrainContainer(id, _, successor):

@@ -20,7 +20,7 @@ from typing import Protocol
 from reconciler.core.changes import changes, news
 from reconciler.core.document import Document
 from reconciler.core.lock import Lock, locked
-from reconciler.core.model import Desired, Observed
+from reconciler.core.model import Desired, Observed, SeenContainer
 from reconciler.core.names import CONTAINER, EVERYTHING, SPECS, touched
 from reconciler.core.plan import plan
 from reconciler.core.progress import Progress
@@ -80,6 +80,7 @@ class Surroundings:
     resync: float  # seconds between two looks at everything
     doorbells: Mapping[int, Callable[[], str]]  # descriptor -> drains it and names what rang, "" for nothing of ours
     monitors: Callable[[], Mapping[int, str]]  # pidfd -> id of the container whose monitor it is
+    probe: Callable[[Mapping[str, SeenContainer]], None]  # told after each look who runs
     anticipate: Callable[[], None]  # told when containers are about to be started
     show: Callable[[Progress], None]  # called from workers while an image is pulled
     clock: Callable[[], float] = time.time
@@ -114,6 +115,7 @@ class Loop:
         begun = time.perf_counter(), time.thread_time()
         names |= self._collect(now) | self.plan.reads
         observed = around.observe(names)
+        around.probe(observed.containers)
         if names & {SPECS, EVERYTHING}:
             self.desired = missing(self._meaning(around.load(), observed), observed, self.desired, now)
         self.plan = plan(self.desired, observed, now, around.policy, tuple(self._doing.values()))

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from reconciler.api.server import Server, serve
 from reconciler.core.names import NAMES, RULES, SPECS
@@ -23,10 +24,12 @@ from reconciler.core.scene import Policy
 from reconciler.core.status import Host, Snapshot
 from reconciler.daemon.events import Events
 from reconciler.daemon.loop import Loop, Specs, Surroundings
+from reconciler.daemon.probes import Probes, Ways
 from reconciler.daemon.queue import Queue, Retries
 from reconciler.daemon.watch import Watch
 from reconciler.daemon.workers import Workers
 from reconciler.errors import HostError
+from reconciler.host import health
 from reconciler.host.bundles import ContainerBundles
 from reconciler.host.cgroups import Cgroups, detect
 from reconciler.host.doorbells import drain, open_rules_doorbell
@@ -41,6 +44,7 @@ from reconciler.host.observe.containers import ContainerReader
 from reconciler.host.observe.links import LinkReader
 from reconciler.host.observe.names import NameReader
 from reconciler.host.obstacles import Obstacles
+from reconciler.host.reach import connect
 from reconciler.host.resolvers import Places
 from reconciler.host.revisions import RevisionFiles
 from reconciler.host.runtime import OciRuntime
@@ -62,15 +66,18 @@ class Daemon:
     watch: Watch
     server: Server
     workers: Workers
+    probes: Probes
 
     def start(self) -> None:
         """Begin to listen to files and clients."""
         self.watch.start()
         self.server.start()
+        self.probes.start()
 
     def stop(self) -> None:
         """End what was started, and give tasks a moment; the containers stay. A pull is taken up again another day."""
         self.server.stop()
+        self.probes.stop()
         self.watch.stop()
         self.workers.wait(STOP_TIME)
 
@@ -136,6 +143,7 @@ def policy(settings: Settings, started: float = 0.0) -> Policy:
         log_size=settings.logs.size,
         disk_limit=settings.image_disk / 100,
         image_age=float(settings.image_age),
+        restart_unhealthy=settings.restart_unhealthy,
         started=started,
         mark=settings.packet_mark,
     )
@@ -167,6 +175,8 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
     networks.sweep()
     runtime = OciRuntime(settings, found.cgroups)
     queue, workers = Queue(), Workers(settings.workers, "worker")
+    note = partial(health.write, settings)
+    probes = Probes(Ways(note=note, command=runtime.ask, connect=connect, ring=queue.add))
     around = Surroundings(
         load=load,
         observe=found.observer.look,
@@ -190,6 +200,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         resync=settings.resync,
         doorbells={**found.links.doorbells(), **_rules_doorbell(), **_names_doorbell(found.names)},
         monitors=found.containers.monitors,
+        probe=probes.look,
         anticipate=runtime.anticipate,
         show=show,
     )
@@ -199,6 +210,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         watch=Watch(settings.specs, lambda: queue.add(SPECS)),
         server=serve(around.events, settings),
         workers=workers,
+        probes=probes,
     )
 
 

@@ -1,13 +1,14 @@
 """Network namespaces that outlive the daemon: each is kept by a bind mount, its pin, on a file of that name.
 
-Only here does a thread leave its namespace, for as long as it takes to make a netlink socket: that stays where it was
-made, and through it the rest of the program speaks to the namespace. Names here are paths of pins; whose they are is
+Only here does a thread leave its namespace, for as long as it takes to make a socket: that stays where it was made,
+and through it the rest of the program speaks to the namespace. Names here are paths of pins; whose they are is
 the business of `networks`.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -76,6 +77,14 @@ def visit(pins: Mapping[str, Path], work: Callable[[Netlink], T]) -> dict[str, T
             with suppress(OSError), _enter(pin) as inside:
                 found[name] = work(inside)
     return found
+
+
+def stream(process: int, family: socket.AddressFamily) -> socket.socket:
+    """A TCP socket in the namespace that `process` is in. Raises OSError when there is no such process any more."""
+    with _away():
+        with open(f"/proc/{process}/ns/net", "rb") as namespace:
+            syscalls.setns(namespace.fileno(), syscalls.CLONE_NEWNET)
+        return socket.socket(family, socket.SOCK_STREAM)
 
 
 def unpin(pin: Path) -> None:

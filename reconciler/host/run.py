@@ -61,15 +61,35 @@ def run(
     return str(stdout.decode(errors="replace"))
 
 
+def status(argv: Sequence[str], *, pass_fds: Sequence[int] = (), timeout: float = 30.0) -> int:
+    """Run `argv` to its end and return its exit status; what it says is not listened to.
+
+    Raises HostError when it is missing, and TimeoutError after `timeout` seconds; then nothing of it is left.
+    """
+    process = _launch(argv, False, None, None, pass_fds, silent=True)
+    try:
+        return process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    finally:
+        _end(process)
+
+
 def _launch(
-    argv: Sequence[str], fed: bool, env: Mapping[str, str] | None, cwd: Path | None, pass_fds: Sequence[int]
+    argv: Sequence[str],
+    fed: bool,
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+    pass_fds: Sequence[int],
+    *,
+    silent: bool = False,
 ) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             argv,
             stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL if silent else subprocess.PIPE,
+            stderr=subprocess.DEVNULL if silent else subprocess.PIPE,
             env={**ENVIRONMENT, **(env or {})},
             cwd=cwd,
             pass_fds=pass_fds,

@@ -21,9 +21,10 @@ from pathlib import Path
 
 from reconciler.core import bundle
 from reconciler.core.process import signal_number
+from reconciler.core.starting import Hook, When
 from reconciler.core.updates import Draining
 from reconciler.errors import HostError
-from reconciler.host import rootfs, runs
+from reconciler.host import commands, rootfs, runs
 from reconciler.host.cgroups import Cgroups
 from reconciler.host.files import replace
 from reconciler.host.run import run, spoken
@@ -120,7 +121,7 @@ class OciRuntime:
             *("--persist-dir", str(folder)),
             *("--log-path", f"k8s-file:{self._settings.containers / id / 'log' / 'container.log'}"),
             *("--runtime-arg=--root", f"--runtime-arg={self._state}"),
-            *(["--systemd-cgroup"] if self._cgroups.driver == "systemd" else []),
+            *self._options(),
         ]
         run(argv, env={"_OCI_SYNCPIPE": str(writer)}, cwd=folder, pass_fds=[writer], timeout=_CREATE_TIMEOUT)
 
@@ -131,6 +132,40 @@ class OciRuntime:
             self._open_fifo = next((act for name, act in _FIFOS.items() if said.startswith(name)), _no_fifo)
         if not self._open_fifo(self._state / name / "exec.fifo"):
             self._runtime("start", name)
+
+    # --- beside the process ---------------------------------------------------------------------------------
+
+    def run_hooks(self, id: str, when: When, hooks: tuple[Hook, ...], seconds: float) -> None:
+        """Run these commands in it, in order, and note that it was done; what fails before a stop counts as done."""
+        place = self._place(id)
+        try:
+            commands.run_hooks(place, hooks, seconds)
+        except (HostError, OSError) as error:
+            if when == "pre_stop":
+                self._done(place.folder / when)
+            raise HostError(f"cannot run {when} of container {id[:12]}: {error}") from error
+        self._done(place.folder / when)
+
+    def ask(self, id: str, argv: tuple[str, ...], seconds: float) -> tuple[bool, str]:
+        """Whether a command in it succeeds, and how it ended; for health tests."""
+        try:
+            code = commands.execute(self._place(id), Hook(command=argv), seconds)
+        except TimeoutError:
+            return False, f"its test did not end within {seconds:g} s"
+        except (HostError, OSError) as error:
+            return False, str(error)
+        return code == 0, f"its test exited with status {code}"
+
+    def _place(self, id: str) -> commands.Place:
+        live = self.live(id)
+        if not live:
+            raise HostError(f"cannot run a command in container {id[:12]}: it does not run")
+        runtime = (self._settings.runtime, "--root", str(self._state), *self._options())
+        return commands.Place(runtime, self._runs / live[-1][0], self._settings.containers / id / "rootfs")
+
+    def _done(self, note: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):  # the run is gone
+            note.touch(mode=0o600)
 
     # --- end ---------------------------------------------------------------------------------------------------
 
@@ -197,8 +232,10 @@ class OciRuntime:
         return [(name, seen) for name, seen in found if seen is not None and runs.lives(seen.init)]
 
     def _runtime(self, *words: str) -> str:
-        options = ["--systemd-cgroup"] if self._cgroups.driver == "systemd" else []
-        return run([self._settings.runtime, "--root", str(self._state), *options, *words])
+        return run([self._settings.runtime, "--root", str(self._state), *self._options(), *words])
+
+    def _options(self) -> list[str]:
+        return ["--systemd-cgroup"] if self._cgroups.driver == "systemd" else []
 
     @property
     def _runs(self) -> Path:

@@ -7,9 +7,9 @@ them at once, other files or names stands in `convert`. Nothing outside `spec` s
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from reconciler.spec import forms, refusals
 from reconciler.spec.addressing import (
@@ -30,6 +30,8 @@ from reconciler.spec.addressing import (
     Sysctls,
 )
 from reconciler.spec.destinations import Egress
+from reconciler.spec.model import Model
+from reconciler.spec.starting import Healthcheck, Hook, Needed
 from reconciler.spec.tree import Path
 from reconciler.spec.types import (
     AbsolutePath,
@@ -59,27 +61,6 @@ from reconciler.spec.types import (
     Variables,
     Whole,
 )
-
-
-class Model(BaseModel):
-    """A mapping of the document. `refused`: keys that Compose knows and we do not do yet, with the reason."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, json_schema_extra={"patternProperties": {"^x-": {}}}, use_attribute_docstrings=True
-    )
-    refused: ClassVar[refusals.Reasons] = {}
-
-    @classmethod
-    def written(cls) -> frozenset[str]:
-        """What may be written, as it is written."""
-        return frozenset(entry.alias or name for name, entry in cls.model_fields.items())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_extensions(cls, value: object) -> object:
-        if not isinstance(value, dict):
-            return value
-        return {key: item for key, item in value.items() if not key.startswith("x-") or key in cls.written()}
 
 
 class Port(Model):
@@ -180,10 +161,11 @@ class Deploy(Model):
     resources: Annotated[Resources, BeforeValidator(forms.empty)] = Resources()
 
 
-def _listed(value: object) -> object:
-    if isinstance(value, dict):
-        raise forms.FormError("conditions are not supported yet; write a list of services")
-    return value
+def _needed(value: object) -> object:
+    """A list of services, each of which must have been started."""
+    if not isinstance(value, list):
+        return forms.empty(value)
+    return {name: {"condition": "service_started"} for name in cast("dict[str, None]", forms.names(value))}
 
 
 def _env_file(value: object) -> object:
@@ -217,7 +199,14 @@ class Service(Model):
         dict[Key, Annotated[Attachment, BeforeValidator(forms.empty, json_schema_input_type=Attachment | None)]],
         BeforeValidator(forms.names, json_schema_input_type=list[str] | dict[str, Attachment | None]),
     ] = {}
-    depends_on: Annotated[tuple[Key, ...], BeforeValidator(_listed)] = ()
+    depends_on: Annotated[
+        dict[Key, Needed], BeforeValidator(_needed, json_schema_input_type=list[str] | dict[str, Needed])
+    ] = {}
+    healthcheck: Annotated[Healthcheck, BeforeValidator(forms.empty)] | None = None
+    post_start: tuple[Hook, ...] = ()
+    """Run one after the other each time after the container was started."""
+    pre_stop: tuple[Hook, ...] = ()
+    """Run one after the other before the container is asked to stop."""
     restart: RestartPolicy = "no"
     labels: Labels = {}
     stop_signal: Signal = ""
@@ -353,6 +342,10 @@ MODELS: Final[dict[Shape, type[Model]]] = {
     ("services", "*", "volumes", "*", "tmpfs"): TmpfsOptions,
     ("services", "*", "env_file", "*"): EnvFile,
     ("services", "*", "networks", "*"): Attachment,
+    ("services", "*", "depends_on", "*"): Needed,
+    ("services", "*", "healthcheck"): Healthcheck,
+    ("services", "*", "post_start", "*"): Hook,
+    ("services", "*", "pre_stop", "*"): Hook,
     ("services", "*", "deploy"): Deploy,
     ("services", "*", "deploy", "resources"): Resources,
     ("services", "*", "deploy", "resources", "limits"): Limits,
@@ -368,6 +361,6 @@ def shape(path: Path) -> Shape:
     """`path` as a key of MODELS: names of services, networks and volumes, and indexes, are stars."""
 
     def named(index: int) -> bool:
-        return index == 1 or (index == 3 and path[2] == "networks")
+        return index == 1 or (index == 3 and path[2] in ("networks", "depends_on"))
 
     return tuple("*" if isinstance(part, int) or named(index) else part for index, part in enumerate(path))

@@ -5,7 +5,7 @@ Relative paths become absolute here, against the spec's folder. Mistakes go into
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar, cast
 
@@ -15,11 +15,13 @@ from reconciler.core.document import (
     Service,
     VolumeDeclaration,
 )
+from reconciler.core.health import INHERITED, Healthcheck
 from reconciler.core.model import PullPolicy, Resources, Restart
 from reconciler.core.networking import Pairs
 from reconciler.core.reference import canonical
+from reconciler.core.starting import Hook, Hooks
 from reconciler.errors import SpecError
-from reconciler.spec import compose, dotenv, units
+from reconciler.spec import compose, dotenv, healthcheck, starting, units
 from reconciler.spec.files import Files
 from reconciler.spec.mounts import mounts
 from reconciler.spec.networking import Connector
@@ -75,10 +77,9 @@ class Converter:
             mounts=mounts(self.report, path, entry, model.volumes, self.files.folder),
             ports=tuple(ports(self.report, path, entry)),
             networking=connector.networking(path, entry),
-            depends_on=tuple(
-                Dependency(service=service, at=self.report.tree.value_at((*path, "depends_on", index)))
-                for index, service in enumerate(entry.depends_on)
-            ),
+            depends_on=tuple(self._dependencies(entry, (*path, "depends_on"))),
+            healthcheck=_healthcheck(entry.healthcheck),
+            hooks=Hooks(post_start=self._hooks(entry.post_start), pre_stop=self._hooks(entry.pre_stop)),
             cap_add=tuple(sorted(set(entry.cap_add))),
             cap_drop=tuple(sorted(set(entry.cap_drop))),
             read_only=entry.read_only,
@@ -93,16 +94,37 @@ class Converter:
             at=self.report.tree.key_at(path),
         )
 
+    def _dependencies(self, entry: compose.Service, path: Path) -> Iterator[Dependency]:
+        """In the order of the file, which has them as a list or as a mapping."""
+        for index, (service, needed) in enumerate(entry.depends_on.items()):
+            place = (*path, service) if (*path, service) in self.report.tree.values else (*path, index)
+            at = self.report.tree.key_at(place)
+            yield Dependency(
+                service=service, condition=needed.condition, required=needed.required, restart=needed.restart, at=at
+            )
+
+    def _hooks(self, entries: tuple[starting.Hook, ...]) -> tuple[Hook, ...]:
+        return tuple(
+            Hook(
+                command=entry.command or (),
+                user=entry.user,
+                working_dir=entry.working_dir,
+                environment=tuple(sorted(self._known(entry.environment).items())),
+            )
+            for entry in entries
+        )
+
     def _environment(self, entry: compose.Service, path: Path) -> Pairs:
-        """`env_file` first, in order, then `environment`; a name without a value is looked up in `.env`."""
+        """`env_file` first, in order, then `environment`."""
         found: dict[str, str] = {}
         for index, file in enumerate(entry.env_file):
             found |= self._env_file(file, (*path, "env_file", index))
-        for name, value in entry.environment.items():
-            known = self.variables.get(name) if value is None else value
-            if known is not None:
-                found[name] = known
-        return tuple(sorted(found.items()))
+        return tuple(sorted((found | self._known(entry.environment)).items()))
+
+    def _known(self, environment: Mapping[str, str | None]) -> dict[str, str]:
+        """A name without a value is looked up in `.env`; what is not there is left out."""
+        found = {name: self.variables.get(name) if value is None else value for name, value in environment.items()}
+        return {name: value for name, value in found.items() if value is not None}
 
     def _env_file(self, file: compose.EnvFile, path: Path) -> Mapping[str, str]:
         try:
@@ -130,6 +152,20 @@ class Converter:
         if own[1] is not None and deploy[1] is not None and own[1] != deploy[1]:
             self.report.add((*path, own[0]), f"'deploy.resources.limits.{deploy[0]}' says something else")
         return own[1] if own[1] is not None else deploy[1]
+
+
+def _healthcheck(entry: starting.Healthcheck | None) -> Healthcheck | None:
+    if entry is None:
+        return None
+    asked = INHERITED if entry.test is None else healthcheck.test(entry.test)
+    return Healthcheck(
+        test=None if entry.disable else asked,
+        interval=entry.interval,
+        timeout=entry.timeout,
+        retries=entry.retries,
+        start_period=entry.start_period,
+        start_interval=entry.start_interval,
+    )
 
 
 def _labels(labels: Mapping[str, str | None]) -> Pairs:

@@ -48,7 +48,6 @@ SERVICE: Final[Reasons] = {
     "external_links": "not supported yet; join a network of the other app, which is 'external' here",
     "gpus": _LATER,
     "group_add": _LATER,
-    "healthcheck": "not supported yet; a service counts as ready when it runs",
     "ipc": _NAMESPACE,
     "isolation": _WINDOWS,
     "label_file": "not supported yet; use 'labels'",
@@ -61,8 +60,7 @@ SERVICE: Final[Reasons] = {
     "oom_kill_disable": _LATER,
     "oom_score_adj": _LATER,
     "pid": _NAMESPACE,
-    "post_start": _LATER,
-    "pre_stop": _LATER,
+    "pre_start": "not supported yet; make it a service, and depend on it with service_completed_successfully",
     "privileged": "not supported yet; add single capabilities with 'cap_add'",
     "profiles": "not supported yet; what stands in a spec runs",
     "provider": _LATER,
@@ -100,6 +98,8 @@ DEPLOY: Final[Reasons] = {
 RESOURCES: Final[Reasons] = {"reservations": "not supported yet; there is no scheduler that could honour them"}
 LIMITS: Final[Reasons] = {"devices": _LATER, "generic_resources": _LATER}
 ENV_FILE: Final[Reasons] = {"format": "not supported yet; the file is read by the rules of .env files"}
+
+HOOK: Final[Reasons] = {"privileged": "not supported; a hook has the rights of its container, see 'cap_add'"}
 
 MOUNT: Final[Reasons] = {"image": _LATER}
 BIND: Final[Reasons] = {

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Strict
 
-from reconciler.spec import forms, units
+from reconciler.spec import forms, healthcheck, units
 from reconciler.spec.forms import FormError
 
 _WORDS: Final = {
@@ -89,6 +89,25 @@ def _seconds(value: object) -> float:
     if not isinstance(value, str):
         raise FormError("it must be a text with a unit, as in 10s")
     return units.duration(value)
+
+
+def _pause(value: float) -> float:
+    """0 is Docker's way to say nothing; more often than a hundred times a second nothing is asked."""
+    if 0 < value < 0.01:
+        raise FormError("it must be at least 10ms")
+    return value
+
+
+def _tries(value: int) -> int:
+    if not 0 <= value <= 10_000:
+        raise FormError("it must be between 0 and 10000")
+    return value
+
+
+def _some(value: tuple[str, ...] | None) -> tuple[str, ...]:
+    if not value or not value[0]:
+        raise FormError("it must name a program")
+    return value
 
 
 def _mode(value: object) -> int:
@@ -205,6 +224,8 @@ Processors = Annotated[float, AfterValidator(_processors), _before(_decimal, flo
 Size = Annotated[int, _before(_bytes, int | str)]
 Memory = Annotated[int, AfterValidator(_memory), _before(_bytes, int | str)]
 Duration = Annotated[float, _before(_seconds, str)]
+Pause = Annotated[Duration, AfterValidator(_pause)]
+Tries = Annotated[Whole, AfterValidator(_tries)]
 Mode = Annotated[int, _before(_mode, int | str)]
 Capability = Annotated[Text, AfterValidator(_capability)]
 Signal = Annotated[str, _before(_signal, int | str)]
@@ -215,6 +236,10 @@ Platform = Annotated[str, AfterValidator(_platform)]
 PullPolicy = Annotated[str, _before(_pull_policy, str)]
 AbsolutePath = Annotated[Text, AfterValidator(_absolute)]
 Command = Annotated[tuple[Text, ...] | None, _before(forms.words, str | list[str] | None)]
+Program = Annotated[Command, AfterValidator(_some)]
+HealthTest = Annotated[
+    tuple[Text, ...], AfterValidator(healthcheck.checked), _before(healthcheck.listed, str | list[str])
+]
 Loose = Annotated[Text, _before(forms.text, str | int | float | bool)]
 Variables = Annotated[
     dict[Variable, Loose | None], _before(forms.pairs, dict[str, str | int | float | bool | None] | list[str])

@@ -38,6 +38,7 @@ def test_every_setting_can_stand_in_the_file(file: Path) -> None:
     file.write_text("""
         specs = "/srv/specs"
         state = "/srv/state"
+        restart_unhealthy = false
         run_directory = "/run/two"
         instance = "two"
         runtime = "crun"
@@ -65,6 +66,7 @@ def test_every_setting_can_stand_in_the_file(file: Path) -> None:
         instance="two", specs=Path("/srv/specs"), state=Path("/srv/state"), run=Path("/run/two"), runtime="crun",
         monitor="/usr/bin/conmon", cgroup_driver="systemd", socket_group="ops", address_pool="10.8.0.0/16",
         cni_path=("/srv/cni",), network_prefix=26, packet_mark=1 << 26, resync=5.0, workers=8, pulls=2,
+            restart_unhealthy=False,
         logs=LogLimits(size=1 << 20, files=3), insecure_registries=("localhost:5000",), image_age=3600, image_disk=70,
         registry_ca=Path("/etc/ca.pem"), registry_auth=Path("/etc/auth.json"),
         registry_mirrors=("docker.io=http://localhost:5000",), registry_hosts=Path("/etc/certs.d"),

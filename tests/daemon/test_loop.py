@@ -84,6 +84,7 @@ class Machine:
                 resync=3600.0,
                 doorbells={},
                 monitors=dict,
+                probe=lambda _: None,
                 anticipate=lambda: None,
                 show=self.shown.append,
                 clock=self.clock,
@@ -376,7 +377,8 @@ def test_the_loop_wakes_up_for_a_tag_that_is_due(machine: Machine, monkeypatch: 
     machine.loop.run()
     assert len(looks) > 1
     (replaced,) = machine.loop.plan.tasks
-    assert replaced.cause == f"image {reference} moved from {image.digest} to {looks[-1].images[reference].digest}"
+    moved = f"image {reference} moved from {image.digest} to {looks[-1].images[reference].digest}"
+    assert replaced.cause == f"{moved}; stop-first, because it publishes no port"
 
 
 def test_how_far_a_pull_is_stands_in_the_snapshot_and_among_the_events_until_it_is_over(machine: Machine) -> None:

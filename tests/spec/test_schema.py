@@ -16,14 +16,14 @@ ROOT = Path(__file__).parents[2]
 ENDINGS = ("*.toml", "*.yaml")
 SPECS = [path for folder in ("examples", "specs") for ending in ENDINGS for path in (ROOT / folder).rglob(ending)]
 
-# Every key of a service in the schema of the Compose Specification of 2025.
+# Every key of a service in the schema of the Compose Specification of 2026.
 COMPOSE_SERVICE = """
 annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent command configs container_name
 cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset credential_spec
 depends_on deploy develop device_cgroup_rules devices dns dns_opt dns_search domainname entrypoint env_file
 environment expose extends external_links extra_hosts gpus group_add healthcheck hostname image init ipc
 isolation label_file labels links logging mac_address mem_limit mem_reservation mem_swappiness memswap_limit
-models network_mode networks oom_kill_disable oom_score_adj pid pids_limit platform ports post_start pre_stop
+models network_mode networks oom_kill_disable oom_score_adj pid pids_limit platform ports post_start pre_start pre_stop
 privileged profiles provider pull_policy pull_refresh_after read_only restart runtime scale secrets
 security_opt shm_size stdin_open stop_grace_period stop_signal storage_opt sysctls tmpfs tty ulimits
 use_api_socket user userns_mode uts volumes volumes_from working_dir
@@ -39,6 +39,10 @@ COMPOSE = {
     ("services", "*", "env_file", "*"): "path format required",
     ("services", "*", "networks", "*"): "aliases interface_name ipv4_address ipv6_address link_local_ips mac_address "
     "driver_opts priority gw_priority",
+    ("services", "*", "depends_on", "*"): "condition required restart",
+    ("services", "*", "healthcheck"): "test interval timeout retries start_period start_interval disable",
+    ("services", "*", "post_start", "*"): "command user privileged working_dir environment",
+    ("services", "*", "pre_stop", "*"): "command user privileged working_dir environment",
     ("services", "*", "deploy"): "mode endpoint_mode replicas labels rollback_config update_config resources "
     "restart_policy placement",
     ("services", "*", "deploy", "resources"): "limits reservations",
@@ -70,7 +74,7 @@ def test_examples_are_valid(path: Path) -> None:
         {"services": {"web": {}}},
         {"services": {"web": {"image": "a", "prots": []}}},
         {"services": {"web": {"image": "a", "ports": "80"}}},
-        {"services": {"web": {"image": "a", "healthcheck": {}}}},
+        {"services": {"web": {"image": "a", "healthcheck": {"test": 1}}}},
         {"services": {"web": {"image": 5}}},
         {"services": {"web": {"image": "a", "ports": [{"published": 80}]}}},
         {"services": {"web": {"image": "a", "ports": [{"target": 80, "x-allow": "10.0.0.0/8"}]}}},

@@ -110,7 +110,7 @@ _TESTS: dict[str, by.Test[Shown]] = {
     "name": lambda one, wanted: by.name(one.seen.name, wanted),
     "label": lambda one, wanted: by.label(one.labels, wanted),
     "status": lambda one, wanted: state(one) == wanted,
-    "health": lambda _, wanted: wanted == "none",
+    "health": lambda one, wanted: (one.seen.health.state if one.seen.health else "none") == wanted,
     "ancestor": _is_ancestor,
     "network": lambda one, wanted: any(wanted in {network.name, network.id} for network in one.networks),
     "volume": lambda one, wanted: any(wanted in {mount["Name"], mount["Destination"]} for mount in one.mounts),

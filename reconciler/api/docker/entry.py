@@ -13,6 +13,7 @@ from functools import lru_cache
 from reconciler.api.docker.words import address_and_prefix, host_address, program
 from reconciler.api.question import Json
 from reconciler.core.durations import human
+from reconciler.core.health import Health
 from reconciler.core.model import (
     BindMount,
     Container,
@@ -157,12 +158,18 @@ def _status(one: Shown, now: float) -> str:
     """Docker's sentence, which tools parse (moby daemon/container/state.go)."""
     match one.seen.state:
         case Running(since=since):
-            return f"Up {human(now - since)}"
+            return f"Up {human(now - since)}{_health(one.seen.health)}"
         case Exited(code=code, at=at):
             word = "Restarting" if state(one) == "restarting" else "Exited"
             return f"{word} ({code}) {human(now - at)} ago"
         case Created() | Dead():
             return "Created"
+
+
+def _health(health: Health | None) -> str:
+    if health is None:
+        return ""
+    return " (health: starting)" if health.state == "starting" else f" ({health.state})"
 
 
 def entry(one: Shown, now: float) -> Json:

@@ -18,6 +18,7 @@ _ACTIONS: Mapping[str, Mapping[str, str]] = {
     "container": {
         "created": "create", "started": "start", "died": "die",
         "removed": "destroy", "stopping": "kill",
+        "healthy": "health_status: healthy", "unhealthy": "health_status: unhealthy",
     },
     "image": {"pulled": "pull", "removed": "delete"},
     "network": {"created": "create", "removed": "destroy", "connected": "connect", "disconnected": "disconnect"},

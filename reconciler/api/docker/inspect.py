@@ -9,6 +9,7 @@ from __future__ import annotations
 from reconciler.api.docker.entry import Shown, network_mode, networks, state
 from reconciler.api.docker.words import NEVER, host_address, program, timestamp
 from reconciler.api.question import Json
+from reconciler.core.health import Health
 from reconciler.core.model import Container, Created, Exited, Running
 
 
@@ -62,7 +63,15 @@ def _state(one: Shown) -> Json:
         "Error": one.seen.damaged,
         "StartedAt": started,
         "FinishedAt": ended,
+        **_health(one.seen.health),
     }
+
+
+def _health(health: Health | None) -> Json:
+    """There only for what is asked. The log, which may hold what commands print, stays empty."""
+    if health is None:
+        return {}
+    return {"Health": {"Status": health.state, "FailingStreak": health.failures, "Log": []}}
 
 
 def _config(one: Shown) -> Json:

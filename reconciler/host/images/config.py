@@ -10,12 +10,16 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reconciler.core.health import CommandTest, Healthcheck
 from reconciler.core.model import ImageConfig
 from reconciler.core.networking import Pairs
 from reconciler.host.images.documents import Platform, check_digest, read_json
 
 WORDS_LIMIT = 10_000  # arguments, variables, labels
 VOLUMES_LIMIT = 256
+RETRIES_LIMIT = 10_000
+DAY = 86_400  # seconds, the longest time in a health check
+SHORTEST = 0.1  # seconds
 UID_LIMIT = (1 << 31) - 1
 
 _NUMBER = re.compile(r"[0-9]{1,10}")
@@ -77,6 +81,7 @@ def _asked(config: Mapping[str, object]) -> ImageConfig:
         volumes=_volumes(_object(config.get("Volumes"), "Volumes")),
         exposed_ports=tuple(_port(name) for name in sorted(_object(config.get("ExposedPorts"), "ExposedPorts"))),
         labels=_labels(_object(config.get("Labels"), "Labels")),
+        healthcheck=_healthcheck(_object(config.get("Healthcheck"), "Healthcheck")),
     )
 
 
@@ -190,6 +195,46 @@ def _signal(text: str) -> str:
 
 def _signal_name(number: int) -> str:
     return signal.Signals(number).name if number in {item.value for item in signal.Signals} else str(number)
+
+
+def _healthcheck(value: Mapping[str, object]) -> Healthcheck | None:
+    """Docker's `HEALTHCHECK`, times in nanoseconds (moby api/types/container/health.go); an empty test says nothing."""
+    words = _words(value.get("Test"), "Healthcheck.Test")
+    if not words:
+        return None
+    return Healthcheck(
+        test=_test(words),
+        interval=_moment(value, "Interval"),
+        timeout=_moment(value, "Timeout"),
+        retries=_whole(value, "Retries", RETRIES_LIMIT),
+        start_period=_moment(value, "StartPeriod"),
+        start_interval=_moment(value, "StartInterval"),
+    )
+
+
+def _test(words: tuple[str, ...]) -> CommandTest | None:
+    match words:
+        case ("NONE",):
+            return None
+        case ("CMD", program, *rest) if program:
+            return CommandTest(argv=(program, *rest))
+        case ("CMD-SHELL", text) if text:
+            return CommandTest(argv=("/bin/sh", "-c", text))
+        case _:
+            raise ValueError(f"Healthcheck.Test {words[0][:40]!r} is not NONE, CMD or CMD-SHELL with a command")
+
+
+def _moment(value: Mapping[str, object], name: str) -> float:
+    """In seconds. 0 says nothing; less than a tenth of a second would be asked too often."""
+    seconds = _whole(value, name, DAY * 1_000_000_000) / 1_000_000_000
+    return max(seconds, SHORTEST) if seconds else 0.0
+
+
+def _whole(value: Mapping[str, object], name: str, limit: int) -> int:
+    number = value.get(name) or 0
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= limit:
+        raise ValueError(f"Healthcheck.{name} is not a whole number from 0 to {limit}")
+    return number
 
 
 def _port(text: str) -> str:

@@ -13,10 +13,13 @@ import select
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
+from reconciler.core.health import Health
 from reconciler.core.model import Created, Dead, Exited, Running, SeenContainer, State
 from reconciler.core.record import Record, from_annotations
-from reconciler.host import logs, runs
+from reconciler.core.starting import When
+from reconciler.host import health, logs, runs
 from reconciler.host.cgroups import Cgroups
 from reconciler.host.runs import Run
 from reconciler.settings import Settings
@@ -31,6 +34,12 @@ class _Bundle:
     record: Record | None
     command: tuple[str, ...]
     damaged: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    health: Health | None = None
+    hooked: frozenset[When] = frozenset()
 
 
 @dataclass(slots=True)
@@ -114,11 +123,14 @@ class ContainerReader:
         watched = self._watch(id, newest)
         state = self._state(watched) if watched else Dead()
         counts = (watched.run.restarts, watched.run.failures) if watched else _counts(folder)
+        known = self._known(bundle.record, watched) if bundle.record and watched else _Known()
         whole = bundle.record is not None and isinstance(state, Running)  # it needs its record for the next start only
         return replace(
             seen_container(bundle.record, state) if bundle.record else replace(_damaged(id), state=state),
             damaged="" if whole else bundle.damaged,
             command=bundle.command,
+            health=known.health,
+            hooked=known.hooked,
             mounted=f"{self._roots}/{id}/rootfs" in mounted,
             disconnected=self._unpinned(id, bundle.record, mounted),
             restarts=counts[0],
@@ -126,6 +138,14 @@ class ContainerReader:
             leftovers=self._leftovers(names, watched, state),
             draining=runs.read_draining(self._settings.run / runs.FOLDER / newest) if newest else None,
             log_bytes=logs.size(folder / "log"),
+        )
+
+    def _known(self, record: Record, watched: _Watched) -> _Known:
+        """What was noted of its newest run."""
+        folder = self._settings.run / runs.FOLDER / watched.name
+        return _Known(
+            health=health.read(folder, watched.run.since) if record.healthcheck else None,
+            hooked=frozenset(when for when in get_args(When) if (folder / when).exists()),
         )
 
     def _unpinned(self, id: str, record: Record | None, mounted: frozenset[str]) -> str:
@@ -265,6 +285,9 @@ def seen_container(record: Record, state: State) -> SeenContainer:
         ports=record.ports,
         restart=record.restart,
         volumes=record.volumes,
+        healthcheck=record.healthcheck,
+        hooks=record.hooks,
+        depends_on=record.depends_on,
     )
 
 

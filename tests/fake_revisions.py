@@ -1,0 +1,34 @@
+"""The port Revisions of the one host in memory, see `fakes`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler.core.updates import Good, Quarantine
+
+if TYPE_CHECKING:
+    from tests.fakes import FakeHost
+
+
+class FakeRevisions:
+    def __init__(self, host: FakeHost) -> None:
+        self.host = host
+
+    def keep(self, id: str, name: str, revision: str) -> None:
+        container, image = self.host.made_from[id]
+        good = Good(revision=revision, container=container, image=image)
+        self.host.call(f"keep {name}", lambda: self.host.good.update({name: good}))
+
+    def quarantine(self, id: str, quarantine: Quarantine) -> None:
+        kept = replace(quarantine, output=("last words",))
+        self.host.call(f"quarantine {quarantine.name}", lambda: self.host.quarantined.update({kept.revision: kept}))
+
+    def forget(self, good: tuple[str, ...], quarantined: tuple[str, ...]) -> None:
+        def forget() -> None:
+            for name in good:
+                self.host.good.pop(name, None)
+            for revision in quarantined:
+                self.host.quarantined.pop(revision, None)
+
+        self.host.call("forget", forget)
