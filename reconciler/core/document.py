@@ -14,6 +14,7 @@ from reconciler.core.health import Healthcheck
 from reconciler.core.model import BindMount, PullPolicy, Resources, Restart, TmpfsMount, VolumeMount
 from reconciler.core.networking import Attachment, Destination, Network, Pairs, Protocol
 from reconciler.core.starting import Condition, Hooks
+from reconciler.core.updates import Updates
 from reconciler.errors import Problem
 
 
@@ -123,6 +124,7 @@ class Service:
     restart: Restart = field(default_factory=Restart)
     resources: Resources = field(default_factory=Resources)
     replicas: int = 1
+    updates: Updates = field(default_factory=Updates)
     platform: str = ""
     pull_policy: PullPolicy = field(default_factory=PullPolicy)
     at: Place = NOWHERE
@@ -154,6 +156,7 @@ class VolumeDeclaration:
     key: str
     name: str = ""
     external: bool = False
+    exclusive: bool | None = None
     labels: Pairs = ()
     at: Place = NOWHERE
 

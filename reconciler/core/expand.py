@@ -121,7 +121,14 @@ class _Expander:
         for entry in self.document.volumes:
             if entry.key in used:
                 name = self._volume_name(entry)
-                yield Volume(name=name, app=self.name, spec=self.spec, external=entry.external, labels=entry.labels)
+                yield Volume(
+                    name=name,
+                    app=self.name,
+                    spec=self.spec,
+                    external=entry.external,
+                    exclusive=entry.exclusive,
+                    labels=entry.labels,
+                )
 
     def _volume_name(self, entry: VolumeDeclaration) -> str:
         return entry.name or (entry.key if entry.external else f"{self.name}_{entry.key}")
@@ -164,6 +171,7 @@ class _Expander:
             hooks=service.hooks,
             platform=service.platform,
             pull_policy=service.pull_policy,
+            updates=service.updates,
         )
 
     def _connected(self, container: Container, service: Service) -> Container:
@@ -229,6 +237,7 @@ def _problems(app: str, document: Document) -> Iterator[Problem]:
         if shares and shares.service in services and not services[shares.service].replicas:
             why = f"service '{shares.service}' has no container; it has 0 replicas"
             yield _problem(document, shares.at, f"'network_mode' of service '{service.name}'", why)
+    yield from _exclusive(document)
     yield from _cycles(document, services)
 
 
@@ -238,6 +247,20 @@ def _never_asked(document: Document, service: Service, services: dict[str, Servi
         if dependency.condition == "service_healthy" and check is not None and check.test is None:
             why = f"service '{dependency.service}' is never healthy, as it has no test"
             yield _problem(document, dependency.at, f"'{dependency.key}' of service '{service.name}'", why)
+
+
+def _exclusive(document: Document) -> Iterator[Problem]:
+    """What only one container may use."""
+    volumes = {entry.key for entry in document.volumes if entry.exclusive}
+    users: dict[str, str] = {}
+    for service in document.services if volumes else ():
+        for volume in {mount.volume for mount in service.mounts if isinstance(mount, VolumeMount)} & volumes:
+            if service.replicas > 1 or (service.replicas and volume in users):
+                who = f"{service.replicas} replicas use it" if service.replicas > 1 else f"'{users[volume]}' uses it"
+                what = f"volume '{volume}' in service '{service.name}'"
+                yield _problem(document, service.at, what, f"it is exclusive, and {who}")
+            elif service.replicas:
+                users[volume] = service.name
 
 
 def _twice(app: App, document: Document) -> Iterator[Problem]:

@@ -61,6 +61,7 @@ from reconciler.spec.types import (
     Variables,
     Whole,
 )
+from reconciler.spec.updating import Rollback, Update
 
 
 class Port(Model):
@@ -159,6 +160,8 @@ class Deploy(Model):
     refused: ClassVar[refusals.Reasons] = refusals.DEPLOY
     replicas: Replicas = 1
     resources: Annotated[Resources, BeforeValidator(forms.empty)] = Resources()
+    update_config: Annotated[Update, BeforeValidator(forms.empty)] = Update()
+    rollback_config: Annotated[Rollback, BeforeValidator(forms.empty)] = Rollback()
 
 
 def _needed(value: object) -> object:
@@ -231,6 +234,8 @@ class Service(Model):
     """The networks that may connect to the published ports that do not say it themselves."""
     egress: tuple[Egress, ...] | None = Field(None, alias="x-egress")
     """Where the service may connect to: NETWORK or NAME, with :PORT and /tcp or /udp; an empty list is nowhere."""
+    drain: Duration = Field(10.0, alias="x-drain")
+    """How long established connections have before an instance that was replaced is stopped."""
     init: Switch = False
     platform: Platform = ""
     """OS/ARCHITECTURE[/VARIANT] of the image, as in linux/arm64; without it, that of this host."""
@@ -309,6 +314,8 @@ class Volume(Model):
     name: FullName = ""
     driver: Literal["local", "default"] = "local"
     external: Switch = False
+    exclusive: Switch | None = Field(None, alias="x-exclusive")
+    """Whether two containers may never use it at the same time; without it, only a declared start-first lets them."""
     labels: Labels = {}
 
 
@@ -347,6 +354,8 @@ MODELS: Final[dict[Shape, type[Model]]] = {
     ("services", "*", "post_start", "*"): Hook,
     ("services", "*", "pre_stop", "*"): Hook,
     ("services", "*", "deploy"): Deploy,
+    ("services", "*", "deploy", "update_config"): Update,
+    ("services", "*", "deploy", "rollback_config"): Rollback,
     ("services", "*", "deploy", "resources"): Resources,
     ("services", "*", "deploy", "resources", "limits"): Limits,
     ("networks", "*"): Network,

@@ -20,6 +20,7 @@ from reconciler.core.model import PullPolicy, Resources, Restart
 from reconciler.core.networking import Pairs
 from reconciler.core.reference import canonical
 from reconciler.core.starting import Hook, Hooks
+from reconciler.core.updates import Updates
 from reconciler.errors import SpecError
 from reconciler.spec import compose, dotenv, healthcheck, starting, units
 from reconciler.spec.files import Files
@@ -54,6 +55,7 @@ class Converter:
                 key=key,
                 name=entry.name,
                 external=entry.external,
+                exclusive=entry.exclusive,
                 labels=_labels(entry.labels),
                 at=self.report.tree.key_at(("volumes", key)),
             )
@@ -91,6 +93,7 @@ class Converter:
             pull_policy=_pull_policy(entry.pull_policy),
             resources=self._resources(entry, path),
             replicas=entry.deploy.replicas,
+            updates=_updates(entry),
             at=self.report.tree.key_at(path),
         )
 
@@ -165,6 +168,12 @@ def _healthcheck(entry: starting.Healthcheck | None) -> Healthcheck | None:
         retries=entry.retries,
         start_period=entry.start_period,
         start_interval=entry.start_interval,
+    )
+
+
+def _updates(entry: compose.Service) -> Updates:
+    return Updates(
+        config=entry.deploy.update_config.value(), back=entry.deploy.rollback_config.value(), drain=entry.drain
     )
 
 

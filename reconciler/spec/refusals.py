@@ -91,8 +91,6 @@ DEPLOY: Final[Reasons] = {
     "mode": "not supported yet; there is one host, so say how many with 'replicas'",
     "placement": "there is one host",
     "restart_policy": "not supported yet; use the service's own 'restart'",
-    "rollback_config": _LATER,
-    "update_config": _LATER,
 }
 
 RESOURCES: Final[Reasons] = {"reservations": "not supported yet; there is no scheduler that could honour them"}

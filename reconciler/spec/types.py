@@ -67,6 +67,12 @@ def _decimal(value: object) -> float:
     return float(value)
 
 
+def _share(value: float) -> float:
+    if value > 1:
+        raise FormError("it must be between 0 and 1")
+    return value
+
+
 def _processors(value: float) -> float:
     if value and not 0.01 <= value <= 8192:
         raise FormError("it must be at least 0.01 processors")
@@ -221,6 +227,7 @@ Switch = Annotated[bool, Strict(), _before(_switch, bool | str)]
 Whole = Annotated[int, Strict(), _before(_whole, int | str)]
 Mtu = Annotated[Whole, AfterValidator(_mtu)]
 Processors = Annotated[float, AfterValidator(_processors), _before(_decimal, float | str)]
+Share = Annotated[float, AfterValidator(_share), _before(_decimal, float | str)]
 Size = Annotated[int, _before(_bytes, int | str)]
 Memory = Annotated[int, AfterValidator(_memory), _before(_bytes, int | str)]
 Duration = Annotated[float, _before(_seconds, str)]

@@ -98,8 +98,7 @@ BAD = {
         1,
         image="web:2",
         monitor="5s",
-        more='    entrypoint: ["/bin/sh", "-c", "(sleep 3; kill -9 1) & exec /usr/sbin/nginx -c /etc/nginx/nginx.conf"]\n'
-        "    init: true\n",
+        more='    entrypoint: ["/bin/sh", "-c", "/usr/sbin/nginx -c /etc/nginx/nginx.conf & sleep 3; exit 7"]\n',
     ),
 }
 

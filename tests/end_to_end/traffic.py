@@ -85,7 +85,7 @@ class Traffic:
             self._last = now
 
     def _stay(self) -> None:
-        """Asks every 100 ms over one connection; a server that ends closes it between two answers, and a new one is made."""
+        """Ask every 100 ms over one connection; a server that ends may close it between two answers."""
         move_to(Path(f"/proc/{self.host.machine.network.pid}/ns/net"))
         while not self._ending.is_set():
             try:

@@ -45,6 +45,8 @@ COMPOSE = {
     ("services", "*", "pre_stop", "*"): "command user privileged working_dir environment",
     ("services", "*", "deploy"): "mode endpoint_mode replicas labels rollback_config update_config resources "
     "restart_policy placement",
+    ("services", "*", "deploy", "update_config"): "parallelism delay failure_action monitor max_failure_ratio order",
+    ("services", "*", "deploy", "rollback_config"): "parallelism delay failure_action monitor max_failure_ratio order",
     ("services", "*", "deploy", "resources"): "limits reservations",
     ("services", "*", "deploy", "resources", "limits"): "cpus memory pids",
     ("networks", "*"): "name driver driver_opts ipam external internal enable_ipv4 enable_ipv6 attachable labels",
