@@ -15,6 +15,8 @@ from reconciler.core.updates import Good, Quarantine
 
 SETTLED = 1.0  # seconds that a container without a healthcheck must have run before another one makes way for it
 
+FAR = 60.0  # seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Replica:
@@ -62,7 +64,12 @@ def proven(seen: SeenContainer, now: float) -> bool:
     """Whether it is ready to take another one's place: whoever asks it says so, or it has run for a moment."""
     if not seen.ready or not seen.connected or not isinstance(seen.state, Running):
         return False
-    return seen.health is not None or not seen.state.since <= now < seen.state.since + SETTLED
+    return seen.health is not None or over_for(seen.state.since, SETTLED, now)
+
+
+def over_for(since: float, seconds: float, now: float) -> bool:
+    """Whether so many seconds have gone by. `now` may be a moment old; `since` far ahead: somebody set the clock."""
+    return not since - FAR <= now < since + seconds
 
 
 def ready_since(seen: SeenContainer) -> float:

@@ -160,7 +160,7 @@ def failure(found: Replica, now: float) -> Failure | None:
             if seen.health.state == "unhealthy":
                 return Failure(fault, seen.health.said or "unhealthy")
             limit = patience(seen.healthcheck)
-            if seen.health.state == "starting" and not since <= now < since + limit:
+            if seen.health.state == "starting" and instances.over_for(since, limit, now):
                 return Failure(fault, f"not healthy within {limit:g} s")
     return None
 
@@ -178,7 +178,7 @@ def over(found: Replica, now: float) -> bool:
         return False
     if isinstance(seen.state, Exited):
         return finished(seen, found.wanted.restart)
-    return proven(seen, now) and not ready_since(seen) <= now < ready_since(seen) + config(found).monitor
+    return proven(seen, now) and instances.over_for(ready_since(seen), config(found).monitor, now)
 
 
 def judged(scene: Scene, found: Replica, now: float) -> Task | None:
@@ -271,8 +271,8 @@ def drains_until(found: Replica, old: SeenContainer, now: float) -> float | None
     """Until when its established connections have time, None when that is over."""
     if old.draining is None or found.current is None or old.draining.successor != found.current.id:
         return now + 1.0
-    since, end = old.draining.since, old.draining.since + found.wanted.updates.drain
-    return end if since <= now < end else None  # one that lies ahead: somebody set the clock
+    since, drain = old.draining.since, found.wanted.updates.drain
+    return None if instances.over_for(since, drain, now) else since + drain
 
 
 # --- what is remembered ------------------------------------------------------------------------------------------

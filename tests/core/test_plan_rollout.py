@@ -358,3 +358,16 @@ def test_whether_those_that_were_replaced_go_back(action: str, goes_back: bool) 
 def test_a_state_that_nobody_started_is_not_judged() -> None:
     assert "quarantine" not in str(made(desired(NEW), host(old(), new(state=Dead()))))
     assert "quarantine" not in str(made(desired(NEW), host(new(state=RUNNING), good={OLD.name: good_of(OLD)})))
+
+
+def test_an_instance_that_started_after_the_look_began_is_not_proven_by_that() -> None:
+    both = (old(), new(since=NOW + 0.01))
+    assert "10.0.7.3 . 80" not in _table(*both)
+    starting = new(since=NOW + 0.01, health=Health(), healthcheck=CHECK)
+    assert "quarantine" not in str(made(desired(NEW), host(old(), starting)))
+
+
+def test_a_clock_that_was_set_back_holds_no_update_up() -> None:
+    later = NOW + 1e6
+    assert "drain container" in str(made(desired(NEW), in_force(old(), new(since=later))))
+    assert "stop container" in str(made(desired(NEW), in_force(drained(later), new(since=later))))

@@ -52,7 +52,7 @@ def update(host: Host, text: str) -> None:
 def nothing_is_lost(traffic: Traffic) -> None:
     assert traffic.requests > 0
     assert traffic.kept > 0
-    assert (traffic.lost, traffic.broken) == ([], []), f"of {traffic.requests} requests"
+    assert (traffic.lost, traffic.broken) == ([], []), f"of {traffic.requests} requests\n{traffic.host.said(200)}"
 
 
 def test_update_after_update_loses_nothing(web: Host) -> None:

@@ -63,7 +63,7 @@ class Traffic:
                 page = self._ask()
             except OSError as error:
                 with self._lock:
-                    self.lost.append(repr(error))
+                    self.lost.append(f"{time.time():.3f} {error!r}")
             else:
                 self._count(page)
 
