@@ -6,6 +6,7 @@ Called by `rollout` and `plan` for each desired container. Instances of one name
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from reconciler.core import images
 from reconciler.core.joining import declared
@@ -81,20 +82,21 @@ def ready_since(seen: SeenContainer) -> float:
 def aside(scene: Scene, now: float) -> frozenset[str]:
     """The ids of those that get no new connections, because another instance of the same name serves in their place.
 
-    That is the wanted one as soon as it is proven, else whatever is ready, else whatever runs.
+    That is the wanted one as soon as it is proven, else whatever is ready, else whatever runs; of equals the oldest.
     """
     found: set[str] = set()
     for name, instances in scene.instances.items():
         if len(instances) > 1:
             wanted = scene.desired.containers.get(name)
             current = replica(scene, wanted).current if wanted else None
-            rank = {
-                seen.id: (proven(seen, now), seen.ready, isinstance(seen.state, Running), seen is current)
-                for seen in instances
-            }
-            first = max(instances, key=lambda seen: rank[seen.id])
+            first = max(instances, key=partial(_rank, current, now))
             found |= {seen.id for seen in instances if seen is not first}
     return frozenset(found)
+
+
+def _rank(current: SeenContainer | None, now: float, seen: SeenContainer) -> tuple[bool, bool, bool, bool, float]:
+    known = proven(seen, now)
+    return known, seen.ready, isinstance(seen.state, Running), known and seen is current, -seen.created_at
 
 
 def current_instance(scene: Scene, container: Container, image: SeenImage | None) -> SeenContainer | None:

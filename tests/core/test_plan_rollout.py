@@ -371,3 +371,9 @@ def test_a_clock_that_was_set_back_holds_no_update_up() -> None:
     later = NOW + 1e6
     assert "drain container" in str(made(desired(NEW), in_force(old(), new(since=later))))
     assert "stop container" in str(made(desired(NEW), in_force(drained(later), new(since=later))))
+
+
+def test_an_old_one_that_is_young_itself_serves_until_the_new_one_is_proven() -> None:
+    both = (old(state=Running(pid=7, since=NOW - 0.8)), new(since=NOW - 0.2))
+    assert "10.0.7.3 . 80" not in _table(*both)
+    assert "10.0.7.2 . 80" in _table(*both)

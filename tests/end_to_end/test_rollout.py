@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -125,6 +126,7 @@ def test_an_image_that_is_gone_changes_nothing(web: Host) -> None:
         web.write("shop.yaml", spec(1, image="web:gone"))
         web.until(lambda: "web:gone" in str(web.ask("/v1/status")["troubles"]), "it is told")
         assert web.pids() == before
+        web.until(lambda: traffic.kept > 10, "visitors stayed for a while")
     nothing_is_lost(traffic)
 
 
@@ -133,6 +135,7 @@ def test_a_stop_first_update_has_a_gap_and_a_bad_one_is_made_good(web: Host) -> 
         update(web, spec(1, image="web:2", order="stop-first"))
     print(f"a stop-first update: longest gap {traffic.gap * 1000:.0f} ms, {len(traffic.lost)} requests refused")
     assert web.http(8080) == "two\n"
+    web.until(lambda: time.time() > web.containers()["shop-web-1"]["since"] + 1.5, "it ran long enough to be good")
     web.write("shop.yaml", BAD["crashes"].replace("start-first", "stop-first"))
     web.until(lambda: _told(web), "the quarantine is told")
     web.until(lambda: web.http(8080) == "two\n", "the last good one is made again")
