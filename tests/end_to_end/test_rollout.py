@@ -98,8 +98,9 @@ BAD = {
     "healthy, then ill": spec(
         1,
         image="web:2",
-        monitor="5s",
-        more='    entrypoint: ["/bin/sh", "-c", "/usr/sbin/nginx -c /etc/nginx/nginx.conf & sleep 3; exit 7"]\n',
+        monitor="10s",
+        more='    entrypoint: ["/bin/sh", "-c", "(sleep 4; touch /tmp/ill) & exec nginx -c /etc/nginx/nginx.conf"]\n'
+        '    healthcheck: {test: ["CMD-SHELL", "test ! -e /tmp/ill"], interval: 500ms, timeout: 2s, retries: 1}\n',
     ),
 }
 

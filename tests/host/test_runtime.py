@@ -112,6 +112,20 @@ def test_a_stop_that_is_ignored_is_remembered_and_a_kill_is_not_ignored(host: Ho
     assert host.wait(id).code == 137
 
 
+def test_who_serves_in_its_place_is_noted_with_the_run(host: Host) -> None:
+    id = host.start(container(TRAP))
+    host.wait_for_log(id, "ready")
+    for successor in ("b" * 64, "c" * 64):
+        host.runtime.drain(id, successor)
+        noted = host.reader.look(frozenset({id}))[id].draining
+        assert noted is not None
+        assert (noted.successor, noted.since <= time.time()) == (successor, True)
+    host.runtime.kill(id)
+    host.wait(id)
+    host.runtime.start(id, 1, 0)
+    assert host.reader.look(frozenset({id}))[id].draining is None
+
+
 def test_a_new_run_starts_before_the_ended_one_is_cleaned(host: Host) -> None:
     id = host.create(container("echo run; [ -e /again ] && exec sleep 1000; touch /again; exit 1"))
     host.runtime.start(id, 0, 0)
