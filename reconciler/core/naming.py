@@ -93,12 +93,13 @@ def _bound(scene: Scene, resolver: Resolver) -> bool:
 def _record_tasks(scene: Scene, found: Mapping[str, Resolver | Refused], now: float) -> Iterator[Task]:
     serve = serving(scene.observed.containers.values(), frozenset(seen.id for seen in scene.leaving))
     there = [seen for seen in scene.observed.containers.values() if seen.id in serve or isinstance(seen.state, Running)]
-    wanted = dns.records(there, serve)
+    wanted, unready = dns.records(there, serve), dns.records(there, ())
     settled = {seen.id for seen in there if seen.id in serve and _ran_long(seen, now)}
     for network in sorted(found.keys() & scene.networks.keys()):
         hosts, has = wanted.get(network, ()), scene.observed.names.get(network, ())
         if hosts != has:
-            strange = _strange(dict(hosts), dict(has), settled, scene)
+            waiting = {id for id, text in unready.get(network, ()) if (id, text) in has}  # cut off until just now
+            strange = _strange(dict(hosts), dict(has), settled - waiting, scene)
             cause = f"drifted: the record of {strange} was changed" if strange else "changed"
             yield Task(f"names:{network}", cause, (WriteNames(network, hosts),), drift=bool(strange))
 
