@@ -107,6 +107,27 @@ def test_ipv6_goes_through_the_host(world: World) -> None:
     assert world.ask(world.pin("shop", 2), "2001:db8::2", 80) == ("outside", "fd00:3::2")
 
 
+def test_a_host_without_ipv6_has_networks_all_the_same(world: World) -> None:
+    for name in ("all", "default"):
+        Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
+    world.network("shop")
+    world.container("shop", 2)
+    world.container("shop", 3)
+    world.serve(world.pin("shop", 2), 80, "two")
+    assert world.ask(world.pin("shop", 3), "10.192.3.2", 80)[0] == "two"
+    assert (world.drift("shop"), world.fault(world.id("shop", 2))) == ("", "")
+
+
+def test_a_network_with_ipv6_has_it_also_where_new_links_have_none(world: World) -> None:
+    Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
+    world.network("shop", ipv6=True)
+    world.container("shop", 2)
+    world.container("shop", 3)
+    world.serve(world.pin("shop", 2), 80, "two", family=socket.AF_INET6)
+    assert world.ask(world.pin("shop", 3), "fd00:3::2", 80)[0] == "two"
+    assert (world.drift("shop"), world.fault(world.id("shop", 2))) == ("", "")
+
+
 # --- going -------------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reconciler.core.networking import Endpoint, Network
-from reconciler.core.wiring import disconnected, with_addresses
+from reconciler.core.wiring import disconnected, veth_name, with_addresses
 from reconciler.errors import HostError
 from reconciler.host.cni import FOLDER, Grants, Plugins
 from reconciler.settings import Settings
@@ -265,3 +265,20 @@ def test_real_plugins_join_containers_and_let_them_go(world: World, plugin: dict
         world.networks.disconnect(id)
     assert leases(world) == []
     assert world.reader.look().granted == {}
+
+
+@pytest.mark.root
+def test_a_container_in_a_network_of_plugins_and_one_of_ours(world: World) -> None:
+    world.network("shop")
+    network = lan(world, {"type": "bridge", "bridge": "cni0"})
+    id = world.id("shop", 2)
+    world.join(id, Endpoint(network=network, bridge="", interface="eth0"), world.endpoint("shop", 2, 1))
+    assert fault(world, id) == ""
+    (end,) = world.reader.look().ends[id].values()
+    assert end.name == veth_name(id, 1), "as whoever tells it from its place expects"
+    within(world.pin("shop", 2), lambda: ip("link", "set", "eth1", "down"))
+    assert fault(world, id) == "eth1 is down"
+    world.join(id, *world.joined[id])
+    assert fault(world, id) == ""
+    world.networks.disconnect(id)
+    assert leases(world) == []

@@ -41,16 +41,20 @@ def test_too_many_changes_ring_too(world: World) -> None:
         assert not drain(bell)
 
 
+def others(bell: socket.socket) -> frozenset[int]:
+    """The other namespaces that rang; here a carrier may come late, as it pleases the kernel."""
+    return (rung(bell) or frozenset()) - {HERE}
+
+
 def test_a_namespace_rings_by_its_number(world: World) -> None:
     world.network("shop")
     with open_doorbell() as bell:
         id = world.container("shop", 2)
         assert HERE in (rung(bell) or ())
         within(world.pin("shop", 2), lambda: ip("addr", "add", "10.0.0.9/8", "dev", "eth0"))
-        (number,) = rung(bell) or frozenset({HERE})
-        assert number != HERE
+        (number,) = others(bell)
         within(world.pin("shop", 2), lambda: ip("-6", "route", "add", "fd00:99::/64", "dev", "lo"))
-        assert rung(bell) == frozenset({number})
+        assert others(bell) == {number}
         assert world.fault(id) == ""
 
 
