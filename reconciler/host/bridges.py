@@ -13,15 +13,14 @@ from reconciler.core.wiring import LINK_LOCAL, Made, alone, bridge_settings
 from reconciler.host import forwarding, inet, rtnetlink
 from reconciler.host.aliases import network_alias
 from reconciler.host.inet import Address
-from reconciler.host.ingress import keep_loopback
 from reconciler.host.netlink import Netlink
 from reconciler.host.rtnetlink import Link
 
 _ETHERNET = 1500
 
 
-def put(host: Netlink, instance: str, network: Network, bridge: str, addresses: tuple[str, ...]) -> None:
-    """Make or complete the bridge, up and marked as ours.
+def put(host: Netlink, instance: str, network: Network, bridge: str, addresses: tuple[str, ...]) -> int:
+    """Make or complete the bridge, up and marked as ours; its index.
 
     `addresses` are the gateway's in IPv4 and IPv6 with prefix length, "" for none, and more without one.
     """
@@ -41,11 +40,10 @@ def put(host: Netlink, instance: str, network: Network, bridge: str, addresses: 
     )
     forwarding.settle(bridge_settings(bridge, made), _uplinks(host, instance) if subnet6 else ())
     index = rtnetlink.parse_link(host.ask(rtnetlink.get_link(bridge))).index
-    if subnet:
-        keep_loopback(host, index)
     gateways = [Address(index, interface) for interface in (subnet, subnet6) if interface]
     asking = [Address(index, LINK_LOCAL)] if subnet6 else []
     _address(host, index, gateways, [*asking, *(Address(index, alone(address)) for address in extra)])
+    return index
 
 
 def _address(host: Netlink, index: int, gateways: list[Address], extra: list[Address]) -> None:

@@ -17,7 +17,7 @@ so that two of them have rules of their own; `firewall` calls this, `observe` lo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import ip_interface
 
@@ -44,16 +44,21 @@ _AT_ONCE = 60  # in one datagram; the kernel answers each, and drops answers tha
 
 
 class Guard:
-    """Reads and writes the rules of one instance. Sockets are made per call, in the caller's network namespace."""
+    """Reads and writes the rules of one instance. Sockets are made per call, in the caller's network namespace.
+
+    `look` is for one thread; `put` may run beside it.
+    """
 
     def __init__(self, instance: str, mark: int) -> None:
         self._first = priority(instance)
         self._mark = mark
+        self._bodies: list[bytes] = []  # what the newest look found, and what it means
+        self._guarded: tuple[str, ...] = ()
 
     def put(self, subnets: Iterable[str]) -> None:
         """Guard these subnets, in any CIDR form, and no others; () removes all rules."""
         with saying("guard the networks by routing rules"), Netlink() as kernel:
-            seen, wanted = Counter(self._own(kernel)), Counter(self._wanted(subnets))
+            seen, wanted = Counter(self._own(kernel.dump(GETRULE, ALL_RULES))), Counter(self._wanted(subnets))
             gone, come = _ordered((seen - wanted).elements()), _ordered((wanted - seen).elements())
             changes = [*map(delete_rule, reversed(gone)), *map(add_rule, come)]
             for start in range(0, len(changes), _AT_ONCE):
@@ -62,17 +67,20 @@ class Guard:
     def look(self) -> tuple[str, ...]:
         """The subnets that are guarded, as networks; none of an IP version whose rules are not as they should be."""
         with saying("look at the routing rules"), Netlink() as kernel:
-            own = self._own(kernel)
-        found: set[str] = set()
+            bodies = kernel.dump(GETRULE, ALL_RULES)
+        if bodies != self._bodies:
+            self._bodies, self._guarded = bodies, tuple(sorted(self._judge(self._own(bodies))))
+        return self._guarded
+
+    def _judge(self, own: Sequence[RoutingRule]) -> Iterator[str]:
         for version in (4, 6):
             rules = [rule for rule in own if rule.version == version]
             subnets = {rule.source or rule.destination for rule in rules if rule.action == BLACKHOLE}
             if Counter(rules) == Counter(self._wanted(subnets)):
-                found |= subnets
-        return tuple(sorted(found))
+                yield from subnets
 
-    def _own(self, kernel: Netlink) -> Sequence[RoutingRule]:
-        rules = filter(None, map(parse_rule, kernel.dump(GETRULE, ALL_RULES)))
+    def _own(self, bodies: Iterable[bytes]) -> Sequence[RoutingRule]:
+        rules = filter(None, map(parse_rule, bodies))
         places = range(self._first, self._first + _STEP)
         return [rule for rule in rules if rule.protocol == PROTOCOL and rule.priority in places]
 

@@ -14,6 +14,7 @@ from reconciler.core.wiring import veth_name
 from reconciler.host import bridges, rtnetlink, runs
 from reconciler.host.cni import Plugins
 from reconciler.host.departures import Departures
+from reconciler.host.ingress import keep_loopback
 from reconciler.host.interfaces import Wiring
 from reconciler.host.namespaces import is_pinned, opened, pin_again, unpin
 from reconciler.host.netlink import Netlink, if_there, saying
@@ -26,7 +27,7 @@ class BridgeNetworks:
     """The port Networks. Each call has sockets of its own, so calls may run beside each other."""
 
     def __init__(self, settings: Settings) -> None:
-        self._instance = settings.instance
+        self._instance, self._mark = settings.instance, settings.packet_mark
         self._pins = settings.run / runs.NAMESPACES
         self._runs = settings.run / runs.FOLDER
         self._plugins = Plugins(settings)
@@ -40,10 +41,12 @@ class BridgeNetworks:
         """Make or complete the bridge, with these addresses of the host in it, up and marked as ours.
 
         Also switches forwarding on, and lets the bridge carry the loopback's addresses, which publishing on
-        127.0.0.1 needs; the ruleset drops what a container sends there by itself.
+        127.0.0.1 needs; what a container sends there by itself, the ruleset drops, and a filter while that is missing.
         """
         with saying(f"create network {network.name}"), Netlink() as host:
-            bridges.put(host, self._instance, network, bridge, (*subnets, *extra))
+            index = bridges.put(host, self._instance, network, bridge, (*subnets, *extra))
+            if subnets[0]:
+                keep_loopback(host, index, self._mark)
 
     def remove(self, name: str, bridge: str) -> None:
         """Take the bridge away; well if it is gone already. The name is free at once, the kernel takes its time."""

@@ -49,7 +49,8 @@ def by_skopeo(text: str) -> str | None:
     """The host that skopeo would ask, None when it is no reference for it; there is no network to ask in."""
     argv = ["unshare", "--user", "--net", "skopeo", "inspect", "--raw", f"docker://{text}"]
     said = subprocess.run(argv, capture_output=True, check=False).stderr.decode()
-    if "invalid reference format" in said or "cannot specify 64-byte hexadecimal strings" in said:
+    refusals = ("invalid reference format", "cannot specify 64-byte hexadecimal strings", "must not be more than 255")
+    if any(refusal in said for refusal in refusals):
         return None
     found = re.search(r"pinging container registry ([^ ]+): ", said)
     assert found or "both a tag and digest" in said, said
@@ -61,6 +62,7 @@ def by_skopeo(text: str) -> str | None:
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @example("0123456789abcdef" * 4)
 @example("User/repo")
+@example("x" * 254)
 @example(f"nginx:1@{SHA}")
 @example("localhost/a")
 def test_as_skopeo_says(text: str) -> None:

@@ -27,7 +27,7 @@ OUTSIDE, OUTSIDE6 = "192.0.2.2", "2001:db8::2"
 GATEWAY = "fe80::1/64"  # under which a bridge asks who has an address, for packets that are not its own
 Question = tuple[str, str, int, socket.SocketKind]  # who asks, whom, at which port, how
 STREAM, DATAGRAM = socket.SOCK_STREAM, socket.SOCK_DGRAM
-DROPPED = 0.7  # seconds until a question counts as dropped; answers take under 0.01
+DROPPED = 1.0  # seconds until a question counts as dropped; answers take under 0.01
 
 
 class Ground:

@@ -355,7 +355,8 @@ def test_nobody_answers_for_the_gateway_or_a_neighbour(
     link = "rc-shop" if holder == "host" else "eth0"
     within(bound.places[holder], lambda: ip("addr", "del", f"{forged}/{prefix}", "dev", link))  # it is silent now
     bound.address("web", f"{forged}/{prefix}")
-    assert (bound.who(asks, forged, 80) == "web") != kept
+    tries = 1 if kept else 5  # a neighbour that does not answer at once is asked again after a second
+    assert any(bound.who(asks, forged, 80) == "web" for _ in range(tries)) != kept
 
 
 def test_nobody_sends_under_the_address_of_a_neighbour(bound: Ground) -> None:
