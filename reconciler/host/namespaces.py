@@ -7,9 +7,10 @@ the business of `networks`.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,9 +73,19 @@ def visit(pins: Mapping[str, Path], work: Callable[[Netlink], T]) -> dict[str, T
     found: dict[str, T] = {}
     with _away():
         for name, pin in pins.items():
-            with suppress(OSError), _enter(pin) as inside:
+            with if_pinned(), _enter(pin) as inside:
                 found[name] = work(inside)
     return found
+
+
+@contextmanager
+def if_pinned() -> Iterator[None]:
+    """Go on when a namespace's pin is no more, or only an empty file; no other trouble says that it is gone."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.EINVAL}:
+            raise
 
 
 def unpin(pin: Path) -> None:
