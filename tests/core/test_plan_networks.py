@@ -8,7 +8,7 @@ from reconciler.core.model import Dead, Desired, Running, digest
 from reconciler.core.names import LISTENERS
 from reconciler.core.networking import Destination, Listener, Port
 from reconciler.core.steps import ApplyRuleset
-from tests.core.hosts import NETWORK, NOW, WEB_CONTAINER, host, made, names_of, printed, seen
+from tests.core.hosts import NETWORK, NOW, RUNNING, WEB_CONTAINER, host, made, names_of, printed, seen
 from tests.core.worlds import container, desired
 
 # --- bridges -------------------------------------------------------------------------------------------------------
@@ -70,6 +70,12 @@ def test_who_was_cut_off_gets_its_whole_record_back_without_a_word_of_drift() ->
     apart = names_of(seen(disconnected="eth0 is down"))
     assert apart != names_of(seen())
     (task,) = made(desired(WEB_CONTAINER), host(seen(), names={"shop_default": apart})).tasks
+    assert (task.key, task.cause, task.drift) == ("names:shop_default", "changed", False)
+
+
+def test_a_record_that_says_whether_a_container_serves_changes_without_a_word_of_drift() -> None:
+    stopping = seen(replace(RUNNING, stop_sent=NOW - 1.0))
+    (task,) = made(desired(WEB_CONTAINER), host(stopping, names={"shop_default": names_of(seen())})).tasks
     assert (task.key, task.cause, task.drift) == ("names:shop_default", "changed", False)
 
 
