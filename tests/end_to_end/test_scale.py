@@ -14,7 +14,7 @@ from tests.end_to_end.world import LAN, World
 pytestmark = [pytest.mark.root, pytest.mark.host]
 
 APPS, SERVICES = 10, 10
-IMAGE = "image: ${REGISTRY}/sleeper:1"
+IMAGE = 'image: "${REGISTRY}/sleeper:1"'
 
 
 def _ports(number: int) -> list[str]:
@@ -35,7 +35,7 @@ def test_every_port_of_many_containers_answers_and_every_name_is_known(host: Hos
         host.write(f"a{app}.yaml", _spec(app))
     runs = [f"a{number // SERVICES}-s{number}-1" for number in range(APPS * SERVICES)]
     host.start()
-    host.until_converged(*runs, seconds=120.0)
+    host.until_converged(*runs, seconds=60.0)
     world.populate(*runs)
     try:
         ports = {int(port.split(":")[0]): f"s{number}" for number in range(len(runs)) for port in _ports(number)}
