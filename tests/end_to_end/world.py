@@ -41,11 +41,11 @@ class World:
         self.host = host
         self.echo = Echo()
         self.stations: dict[str, Station] = {}
-        self._outside = Namespaces(NETWORK)
+        self.outside = Namespaces(NETWORK)
         self._cable()
 
     def _cable(self) -> None:
-        machine, outside = self.host.machine.inside, self._outside
+        machine, outside = self.host.machine.inside, self.outside
         outside.join(machine, f"{OUTSIDE}/24", f"{LAN}/24")
         here, there = f"to-{machine.pid}", f"to-{outside.pid}"
         outside.run("ip", "address", "add", f"{ELSEWHERE}/24", "dev", here)
@@ -97,7 +97,7 @@ class World:
         self.echo.end()
         for station in self.stations.values():
             station.end()
-        self._outside.end()
+        self.outside.end()
 
     def _settle(self, station: Station, ports: tuple[int, ...]) -> None:
         self.stations[station.name] = station
