@@ -8,7 +8,7 @@ from reconciler.core.model import Dead, Desired, Running, digest
 from reconciler.core.names import LISTENERS
 from reconciler.core.networking import Destination, Listener, Port
 from reconciler.core.steps import ApplyRuleset
-from tests.core.hosts import NETWORK, NOW, WEB_CONTAINER, host, made, names_of, printed, seen
+from tests.core.hosts import NETWORK, NOW, RUNNING, WEB_CONTAINER, host, made, names_of, printed, seen
 from tests.core.worlds import container, desired
 
 # --- what routing refuses, names, ports of others ------------------------------------------------------------------
@@ -46,6 +46,12 @@ def test_a_record_that_somebody_changed_is_put_back() -> None:
             "names:shop_default: write names of shop_default (containers: 1)"
             " (drifted: the record of shop-web-1 was changed)"
         )
+
+
+def test_a_record_that_says_whether_a_container_serves_changes_without_a_word_of_drift() -> None:
+    stopping = seen(replace(RUNNING, stop_sent=NOW - 1.0))
+    (task,) = made(desired(WEB_CONTAINER), host(stopping, names={"shop_default": names_of(seen())})).tasks
+    assert (task.key, task.cause, task.drift) == ("names:shop_default", "changed", False)
 
 
 def test_a_record_of_nobody_is_taken_away() -> None:
