@@ -55,10 +55,14 @@ def _compare(name: bytes, line: Line, known: set[tuple[int, int]]) -> str:
 
 
 def _is_replaced(name: bytes, listing: Listing) -> bool:
-    """Whether something above `name` was made no folder after it: the line is about what went then."""
+    """Whether the line is about what is no longer found under `name`, rightly so.
+
+    Something above it was made no folder later; or was a link, through which it came, and a link was removed later.
+    """
+    mine, moved = listing.at[name], listing.at.get(MOVED, -1)
     parents = name.split(b"/")[:-1]
-    above = (listing.ended.get(b"/".join(parents[:count]), -1) for count in range(1, len(parents) + 1))
-    return any(ended > listing.at[name] for ended in above)
+    above = (listing.ended.get(b"/".join(parents[:count])) for count in range(1, len(parents) + 1))
+    return any(ended is not None and max(ended, moved) > mine for ended in above)
 
 
 def _crc(name: bytes, kind: bytes) -> int:

@@ -178,3 +178,9 @@ def test_a_link_that_came_back_leads_to_something_else(frame: Frame) -> None:
     link, file = symlink("l", "/"), Member("l/x", b"1")
     frame.unpack(packed(tar(link, file, folder("l"), Member("l/x", b"2"), link)))
     assert frame.unpacker.verify(frame.root) == ()
+
+
+def test_what_came_through_a_link_that_a_folder_replaced_is_not_missed(frame: Frame) -> None:
+    """Found by fuzzing."""
+    frame.unpack(packed(tar(symlink("l", "/"), Member("l/x", b"1"), folder("l"))))
+    assert frame.unpacker.verify(frame.root) == ()
