@@ -56,11 +56,14 @@ def transact(netlink: Netlink, changes: tuple[Message, ...], generation: int) ->
 
 
 def fingerprint(netlink: Netlink, table: str) -> str:
-    """SHA-256 of the tables `inet <table>` and `bridge <table>` with all they contain, "" unless both are there.
+    """SHA-256 of the tables `inet <table>` and `bridge <table>` with all they contain, "" unless both stay there.
 
     Handles, which number rules in the order of their making, are part of it.
     """
-    parts = [_contents(netlink, table, header) for header in (INET_HEADER, BRIDGE_HEADER)]
+    try:
+        parts = [_contents(netlink, table, header) for header in (INET_HEADER, BRIDGE_HEADER)]
+    except FileNotFoundError:  # taken away, or replaced, between two questions
+        return ""
     return sha256(b"\0".join(body for part in parts for body in part)).hexdigest() if all(parts) else ""
 
 

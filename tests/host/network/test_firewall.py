@@ -326,3 +326,22 @@ def test_as_many_elements_as_may_be_changed_at_once_are(world: World, monkeypatc
     world.firewall.apply(many(MOST // 2))
     world.firewall.apply(OTHER)
     assert world.firewall.look() == Nftables(world.settings).look() == digest(OTHER)
+
+
+def test_a_table_that_is_replaced_while_it_is_read_has_no_fingerprint(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.firewall.apply(TEXT)
+    dump = Netlink.dump
+    asked: list[int] = []
+
+    def interrupted(kernel: Netlink, kind: int, body: bytes) -> list[bytes]:
+        asked.append(kind)
+        if len(asked) == 5:
+            nft("delete", "table", "inet", "reconciler-test")
+        return dump(kernel, kind, body)
+
+    monkeypatch.setattr(Netlink, "dump", interrupted)
+    with Netlink(NETFILTER) as kernel:
+        assert fingerprint(kernel, "reconciler-test") == ""
+    assert len(asked) >= 5
