@@ -83,7 +83,8 @@ def _why(step: CreateNetwork, seen: SeenNetwork | None, used: bool) -> str:
 
 def guard(scene: Scene) -> Iterator[Task | Wait]:
     """Routing refuses what our table has not judged: so whoever flushes all rules opens nothing."""
-    declared = (subnet for both in scene.subnets.values() for subnet in both if isinstance(subnet, str))
+    bridged = (both for name, both in scene.subnets.items() if scene.networks[name].driver == "bridge")
+    declared = (subnet for both in bridged for subnet in both if isinstance(subnet, str))
     seen = (subnet for network in scene.observed.networks.values() for subnet in (network.subnet, network.subnet6))
     wanted = tuple(sorted({_network(subnet) for subnet in (*declared, *seen) if subnet}))
     if wanted == tuple(sorted(scene.observed.guarded)):

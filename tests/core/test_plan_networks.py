@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from reconciler.core.model import Dead, Desired, Running, digest
 from reconciler.core.names import LISTENERS
-from reconciler.core.networking import Destination, Listener, Port
+from reconciler.core.networking import Destination, Ipam, Listener, Network, Port
 from reconciler.core.steps import ApplyRuleset
 from tests.core.hosts import NETWORK, NOW, RUNNING, WEB_CONTAINER, host, made, names_of, printed, seen
-from tests.core.worlds import container, desired
+from tests.core.worlds import attached, container, desired
 
 # --- bridges -------------------------------------------------------------------------------------------------------
 
@@ -27,6 +27,19 @@ def test_the_table_knows_a_bridge_that_is_gone_so_it_is_closed_when_it_comes_bac
     (step,) = tasks["firewall"].steps
     assert isinstance(step, ApplyRuleset)
     assert f'"{NETWORK.bridge}"' in step.text
+
+
+def test_a_network_past_the_host_is_in_the_subnet_of_the_host_s_own_neighbours_and_not_guarded() -> None:
+    lan = Network(
+        name="lan", app="shop", spec="shop.yaml", driver="macvlan", parent="eth0", ipv4=Ipam(subnet="192.168.1.0/24")
+    )
+    wanted = desired(container(networks=attached("lan")))
+    wanted = replace(wanted, networks={"lan": lan})
+    found = made(wanted, host(networks={}, ruleset="", guarded=(), routes=("192.168.1.0/24",)))
+    (task,) = (task for task in found.tasks if task.key == "container:shop-web-1")
+    assert "connect container" in str(task)
+    assert "as 192.168.1.2" in str(task)
+    assert not [task for task in found.tasks if task.key == "guard"]
 
 
 # --- what routing refuses, names, ports of others ------------------------------------------------------------------
