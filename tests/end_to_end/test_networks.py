@@ -60,18 +60,17 @@ services:
   mac:
     image: ${REGISTRY}/sleeper:1
     networks: [mac]
-  ip:
-    image: ${REGISTRY}/sleeper:1
-    networks: [ip]
 networks:
   mac:
     driver: macvlan
     driver_opts: {parent: "PARENT"}
     ipam: {config: [{subnet: 10.77.0.0/24, gateway: 10.77.0.1, ip_range: 10.77.0.32/28}]}
-  ip:
-    driver: ipvlan
-    driver_opts: {parent: "PARENT2"}
-    ipam: {config: [{subnet: 10.78.0.0/24, gateway: 10.78.0.1, ip_range: 10.78.0.32/28}]}
+"""
+OTHER = """
+services:
+  web:
+    image: ${REGISTRY}/sleeper:1
+    ports: ["8000:80"]
 """
 CNI = """
 services:
@@ -162,25 +161,16 @@ def test_network_of_another_app_is_waited_for_and_kept_as_long_as_somebody_is_in
     host.until_converged("owner-server-1", "guest-guest-1")
 
 
-def test_macvlan_and_ipvlan_are_neighbours_of_the_outside_host(world: World) -> None:
-    parent = next(
-        name for name in _links(world, "host") if name.startswith("to-") and "@" not in name and _lan(world, name)
-    )
-    outside = world.stations["outside"]
-    cable = ("second-out", "type", "veth", "peer", "name", "second", "netns", str(world.host.machine.inside.pid))
-    outside.run("ip", "link", "add", *cable)
-    world.host.machine.inside.run("ip", "link", "set", "second", "up")
-    outside.run("ip", "link", "set", "second-out", "up")
-    outside.run("ip", "address", "add", "10.78.0.1/24", "dev", "second-out")
-    spec = PAST.replace("PARENT2", "second").replace("PARENT", parent)
-    _run(world, {"past.yaml": spec}, "past-ip-1", "past-mac-1")
-    for name, gateway in (("mac", OUTSIDE), ("ip", "10.78.0.1")):
-        own = world.address(name, 4)
-        assert int(own.rsplit(".", 1)[1]) in range(32, 48)
-        assert outside.do(ask, "tcp", own, PUBLISHED, 5.0).result() == name
-        assert outside.do(ask, "udp", own, UNPUBLISHED, 5.0).result() == name
-        assert f"default via {gateway}" in world.stations[name].run("ip", "route")
+def test_macvlan_is_a_neighbour_of_the_host_s_own_neighbours(world: World) -> None:
+    parent = next(name for name in _links(world, "host") if name.startswith("to-") and _lan(world, name))
+    _run(world, {"past.yaml": PAST.replace("PARENT", parent), "other.yaml": OTHER}, "past-mac-1", "other-web-1")
+    outside, own = world.stations["outside"], world.address("mac", 4)
+    assert int(own.rsplit(".", 1)[1]) in range(32, 48)
+    assert outside.do(ask, "tcp", own, PUBLISHED, 5.0).result() == "mac"
+    assert outside.do(ask, "udp", own, UNPUBLISHED, 5.0).result() == "mac"
+    assert f"default via {OUTSIDE}" in world.stations["mac"].run("ip", "route")
     assert world.stations["mac"].do(ask, "tcp", OUTSIDE, NAMED, 5.0).result() == "outside"
+    assert outside.do(ask, "tcp", LAN, 8000, 3.0).result() == "web", "the neighbours still reach what is published"
 
 
 def test_network_of_a_cni_configuration_is_made_by_its_plugins(world: World) -> None:
