@@ -11,6 +11,24 @@ from reconciler.core.steps import ApplyRuleset
 from tests.core.hosts import NETWORK, NOW, RUNNING, WEB_CONTAINER, host, made, names_of, printed, seen
 from tests.core.worlds import container, desired
 
+# --- bridges -------------------------------------------------------------------------------------------------------
+
+
+def test_a_bridge_that_somebody_deleted_is_told_as_drift() -> None:
+    (task,) = made(desired(WEB_CONTAINER), host(seen(), networks={})).tasks
+    assert (task.cause, task.drift) == (f"drifted: bridge {NETWORK.bridge} is gone", True)
+
+
+def test_the_table_knows_a_bridge_that_is_gone_so_it_is_closed_when_it_comes_back() -> None:
+    other = container(app="other", spec="other.yaml")
+    wanted = desired(WEB_CONTAINER, other)
+    networks = {"other_default": replace(NETWORK, name="other_default", bridge="rc-other", subnet="10.0.9.1/24")}
+    tasks = {task.key: task for task in made(wanted, host(seen(), networks=networks)).tasks}
+    (step,) = tasks["firewall"].steps
+    assert isinstance(step, ApplyRuleset)
+    assert f'"{NETWORK.bridge}"' in step.text
+
+
 # --- what routing refuses, names, ports of others ------------------------------------------------------------------
 
 
@@ -46,6 +64,13 @@ def test_a_record_that_somebody_changed_is_put_back() -> None:
             "names:shop_default: write names of shop_default (containers: 1)"
             " (drifted: the record of shop-web-1 was changed)"
         )
+
+
+def test_who_was_cut_off_gets_its_whole_record_back_without_a_word_of_drift() -> None:
+    apart = names_of(seen(disconnected="eth0 is down"))
+    assert apart != names_of(seen())
+    (task,) = made(desired(WEB_CONTAINER), host(seen(), names={"shop_default": apart})).tasks
+    assert (task.key, task.cause, task.drift) == ("names:shop_default", "changed", False)
 
 
 def test_a_record_that_says_whether_a_container_serves_changes_without_a_word_of_drift() -> None:
