@@ -87,7 +87,7 @@ class Specs:
         if isinstance(text, SpecError):
             return text
         known = self._parsed.get(path)
-        if known and known.text is text and self._same_beside(path, known.beside):
+        if known and known.text == text and self._same_beside(path, known.beside):
             return known.result
         parsed = self._parse(path, text)
         self._parsed[path] = parsed
