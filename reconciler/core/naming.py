@@ -107,10 +107,14 @@ def _strange(network: str, has: Mapping[str, str], there: Sequence[SeenContainer
 
     One that has just started may have none yet.
     """
-    settled = {seen.id: seen.name for seen in there if _ran_long(seen, now)}
-    ours = [dict(dns.records(there, ready).get(network, ())) for ready in (settled, ())]
-    changed = (id for id in settled if id in ours[0] and has.get(id) not in {known[id] for known in ours})
-    return settled.get(next(changed, ""), "")
+    settled = {seen.id: seen for seen in there if _ran_long(seen, now) and _is_in(seen, network)}
+    ours = [dict(dns.records(settled.values(), ready).get(network, ())) for ready in (settled, ())]
+    changed = (seen.name for id, seen in settled.items() if has.get(id) not in {known.get(id) for known in ours})
+    return next(changed, "")
+
+
+def _is_in(seen: SeenContainer, network: str) -> bool:
+    return any(endpoint.network.name == network and endpoint.bridge for endpoint in seen.endpoints)
 
 
 def _ran_long(seen: SeenContainer, now: float) -> bool:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from reconciler.host.netlink import ACK, CREATE, Message, attribute, text
-from reconciler.host.nftables import BRIDGE_HEADER, INET_HEADER, SUBSYSTEM
+from reconciler.host.nftables import BRIDGE_HEADER, INET_HEADER, SUBSYSTEM, Place
 
 MOST = 400  # changes in one batch, which has to fit into one datagram; what differs in more, `nft` writes
 _NEWSETELEM, _DELSETELEM = SUBSYSTEM | 12, SUBSYSTEM | 14
@@ -57,6 +57,12 @@ def difference(before: str, after: str) -> tuple[Message, ...] | None:
     come = [_element(_NEWSETELEM, new[name], entry) for name in new for entry in _less(new[name], old[name])]
     changes = (*gone, *come)
     return _answered(changes) if 0 < len(changes) <= MOST else None
+
+
+def changed(before: str, after: str) -> frozenset[Place]:
+    """The sets of both whose elements differ."""
+    (_, old), (_, new) = _parsed(before), _parsed(after)
+    return frozenset(place for place in new if place in old and old[place].elements != new[place].elements)
 
 
 def _answered(changes: tuple[Message, ...]) -> tuple[Message, ...]:
