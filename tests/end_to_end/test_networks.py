@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.host import Host
+from tests.end_to_end.host import DIFFERENT, Host
 from tests.end_to_end.stations import ask
 from tests.end_to_end.world import LAN, NAMED, OUTSIDE, OUTSIDE6, PUBLISHED, UNPUBLISHED, World
 from tests.host.network.questions import AAAA
@@ -71,6 +71,7 @@ services:
   web:
     image: ${REGISTRY}/sleeper:1
     ports: ["8000:80"]
+    restart: always
 """
 CNI = """
 services:
@@ -189,6 +190,24 @@ def test_network_of_a_cni_configuration_is_made_by_its_plugins(world: World) -> 
     world.host.remove("app.yaml")
     world.host.until_converged()
     world.host.until(lambda: not _members(world, "cni-own"), "its plugins took the link away")
+
+
+def test_subnets_stay_over_a_reboot_and_an_empty_pool_is_told(host: Host) -> None:
+    host.write("one.yaml", OTHER)
+    host.write("two.yaml", OTHER.replace("8000", "8001"))
+    said = host.reconciler("plan", "--address-pool", "10.9.0.0/24", code=DIFFERENT)
+    assert "no /24 is left in the address pool 10.9.0.0/24" in said
+    host.start()
+    host.until_converged("one-web-1", "two-web-1")
+    before = _subnets(host)
+    host.reboot()
+    host.until_converged("one-web-1", "two-web-1")
+    assert _subnets(host) == before
+
+
+def _subnets(host: Host) -> set[str]:
+    listed = json.loads(host.machine.inside.run("ip", "-json", "-4", "address"))
+    return {f"{entry['local']}/{entry['prefixlen']}" for link in listed for entry in link["addr_info"]}
 
 
 def _links(world: World, who: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,9 @@ import pytest
 from tests.end_to_end.host import Host
 from tests.end_to_end.load import Load
 from tests.end_to_end.namespaces import until
-from tests.end_to_end.probing import Probers, closed_ways, tempt
+from tests.end_to_end.probing import Probers, Way, closed_ways, tempt
 from tests.end_to_end.stations import Station, ask
-from tests.end_to_end.world import LAN, LAN6, World, crossing
+from tests.end_to_end.world import LAN, LAN6, RUNS, World, crossing
 
 pytestmark = [pytest.mark.root, pytest.mark.host]
 
@@ -33,6 +34,13 @@ services:
     ports: ["9000:9000"]
     deploy: {replicas: COUNT}
 """
+LATE = """
+services:
+  late:
+    image: ${REGISTRY}/web:1
+    stop_grace_period: 1s
+"""
+COMINGS = 8
 FLUSHES = 7  # from the fourth on, who flushes is not followed at once: then closed is closed for long
 
 
@@ -97,3 +105,34 @@ def test_whoever_flushes_all_rules_opens_nothing(world: World) -> None:
     assert not probers.leaks(), "\n".join(probers.leaks())
     assert probers.attempts > 0
     assert world.host.pids() == before
+
+
+def test_network_that_comes_is_closed_from_its_first_moment(world: World) -> None:
+    """Its subnet follows from its name, so others can try its address before it is there."""
+    host, there = world.host, world.stations
+    host.write("late.yaml", LATE)
+    host.until_converged(*RUNS, "late-late-1")
+    pid = str(host.pids()["late-late-1"])
+    listed = json.loads(host.machine.inside.run("nsenter", "--target", pid, "--net", "ip", "-json", "-4", "address"))
+    address = next(entry["local"] for link in listed for entry in link["addr_info"] if link["ifname"] == "eth0")
+    probers = Probers(world, [Way(there[who], address, 8080) for who in ("stranger", "cousin", "outside", "guarded")])
+    try:
+        for turn in range(COMINGS):
+            probers.during = f"coming {turn + 1}"
+            host.remove("late.yaml")
+            host.until_converged(*RUNS)
+            host.write("late.yaml", LATE)
+            host.until_converged(*RUNS, "late-late-1")
+            until(partial(_serves, there["host"], address), "it serves")
+    finally:
+        probers.end()
+    assert not probers.leaks(), "\n".join(probers.leaks())
+
+
+def _serves(host: Station, address: str) -> bool:
+    return host.do(_connects, address).result()
+
+
+def _connects(address: str) -> bool:
+    socket.create_connection((address, 8080), 1.0).close()
+    return True
