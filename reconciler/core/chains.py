@@ -9,6 +9,7 @@ them, and what is asked of the one that it is led to, after.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 USUAL = 8  # replicas behind one port for which the chains always stand ready
 
@@ -18,7 +19,12 @@ def inet(mark: int, widths: Iterable[int]) -> str:
 
     `widths` says of how many replicas published ports consist.
     """
-    among = (_among(width, at) for width in sorted({*range(1, USUAL + 1), *widths}) for at in ("", "_at"))
+    return _inet(mark, frozenset({*range(1, USUAL + 1), *widths}))
+
+
+@lru_cache(maxsize=4)
+def _inet(mark: int, widths: frozenset[int]) -> str:
+    among = (_among(width, at) for width in sorted(widths) for at in ("", "_at"))
     return _INET.replace("MARK", f"{mark:#x}") + "\n" + "\n".join(among)
 
 

@@ -22,7 +22,7 @@ from reconciler.host.nftables import BRIDGE_HEADER, INET_HEADER, SUBSYSTEM, Plac
 MOST = 400  # changes in one batch, which has to fit into one datagram; what differs in more, `nft` writes
 _NEWSETELEM, _DELSETELEM = SUBSYSTEM | 12, SUBSYSTEM | 14
 _FAMILIES = {"inet": INET_HEADER, "bridge": BRIDGE_HEADER}
-_TABLES = re.compile(r"^table (inet|bridge) (\S+) \{\n(.*?)^\}\n", re.MULTILINE | re.DOTALL)
+_HEAD = re.compile(r"^table (inet|bridge) (\S+) \{\n", re.MULTILINE)
 _SET = re.compile(
     r"\t(?:set|map) (\w+) \{\n\t\ttype(?:of)? ([^\n;]*)(; flags interval)?\n"
     r"(\t\telements = \{\n(?:\t\t\t[^\n]*\n)*\t\t\}\n)?\t\}\n"
@@ -79,12 +79,20 @@ def _less(one: _Set, other: _Set) -> list[str]:
 def _parsed(ruleset: str) -> tuple[str, Mapping[tuple[str, str], _Set]]:
     """Everything but the elements, and the sets by table family and name."""
     sets = {}
-    for family, table, body in _TABLES.findall(ruleset):
+    for head in _HEAD.finditer(ruleset):
+        body = ruleset[head.end() : ruleset.index("\n}\n", head.end()) + 1]
         for name, kinds, interval, elements in _SET.findall(body):
-            key, _, data = (tuple(part.split(" . ")) for part in kinds.partition(" : "))
-            header = _FAMILIES[family] + text(_TABLE, table) + text(_NAME, name)
-            sets[family, name] = _Set(header, key, data, bool(interval), frozenset(_ELEMENT.findall(elements)))
+            frame = _frame(head[1], head[2], name, kinds, bool(interval))
+            sets[head[1], name] = replace(frame, elements=frozenset(_ELEMENT.findall(elements))) if elements else frame
     return _SET.sub(r"\1 \2", ruleset), sets
+
+
+@lru_cache(maxsize=256)
+def _frame(family: str, table: str, name: str, kinds: str, interval: bool) -> _Set:
+    """The set without its elements: the same in each text."""
+    key, _, data = (tuple(part.split(" . ")) for part in kinds.partition(" : "))
+    header = _FAMILIES[family] + text(_TABLE, table) + text(_NAME, name)
+    return _Set(header, key, data, interval, frozenset())
 
 
 def _element(kind: int, of: _Set, entry: str) -> Message:
