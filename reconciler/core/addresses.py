@@ -63,6 +63,11 @@ def subnets(
     return chosen
 
 
+def declared(ipam: Ipam) -> str:
+    """The subnet that is declared, as its gateway's address with prefix length, "" for none."""
+    return _interface(ipam.subnet, ipam.gateway) if ipam.subnet else ""
+
+
 def _subnet(name: str, ipam: Ipam, seen: str, others: Mapping[str, _Span], pool: Pool) -> str | Refused:
     if ipam.subnet:
         wanted = _interface(ipam.subnet, ipam.gateway)

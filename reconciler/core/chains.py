@@ -9,6 +9,7 @@ them, and what is asked of the one that it is led to, after.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 USUAL = 8  # replicas behind one port for which the chains always stand ready
 
@@ -18,7 +19,12 @@ def inet(mark: int, widths: Iterable[int]) -> str:
 
     `widths` says of how many replicas published ports consist.
     """
-    among = (_among(width, at) for width in sorted({*range(1, USUAL + 1), *widths}) for at in ("", "_at"))
+    return _inet(mark, frozenset({*range(1, USUAL + 1), *widths}))
+
+
+@lru_cache(maxsize=4)
+def _inet(mark: int, widths: frozenset[int]) -> str:
+    among = (_among(width, at) for width in sorted(widths) for at in ("", "_at"))
     return _INET.replace("MARK", f"{mark:#x}") + "\n" + "\n".join(among)
 
 
@@ -113,13 +119,24 @@ _INET = """\
 		meta nfproto ipv6 meta l4proto . th dport vmap @doors6
 	}
 
-	# Routing refuses what goes from or to a network without this mark, that is, while this table is missing. An
-	# address that is in the same network as itself is in one of ours.
+	# Routing refuses what goes from or to a network without this mark: all of it while this table is missing, and else
+	# what is not allowed. So two have to refuse, here and in `forward` or `restricting`, and by other sets: whoever
+	# takes away one rule or one element opens nothing. What is in the same network as itself is in one of ours.
 	chain marking {
 		type filter hook prerouting priority -90; policy accept;
-		iifname @bridges meta mark set meta mark or MARK
-		ip daddr . ip daddr @same4 meta mark set meta mark or MARK
-		ip6 daddr . ip6 daddr @same6 meta mark set meta mark or MARK
+		ct state established,related goto passing
+		ct status dnat goto passing
+		ip saddr . ip daddr @same4 goto passing
+		ip6 saddr . ip6 daddr @same6 goto passing
+		ip daddr . ip daddr @same4 return
+		ip6 daddr . ip6 daddr @same6 return
+		ip saddr @restricted4 ip saddr . ip daddr . meta l4proto . th dport != @reachable4 return
+		ip6 saddr @restricted6 ip6 saddr . ip6 daddr . meta l4proto . th dport != @reachable6 return
+		iifname @outgoing goto passing
+	}
+
+	chain passing {
+		meta mark set meta mark or MARK
 	}
 
 	# Into a network: answers, published ports, and neighbours when bridged packets are filtered too.

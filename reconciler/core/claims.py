@@ -15,10 +15,10 @@ def taken(port: Port, listeners: Iterable[Listener], subnets: Iterable[str] = ()
     A wildcard takes in every address of its IP version, or of both (""). Who listens inside `subnets` (any CIDR form)
     is not meant: there are our own resolvers, and a published port leaves them alone.
     """
-    own = [ip_interface(subnet).network for subnet in subnets if subnet]
-    for listener in listeners:
-        if (listener.protocol, listener.port) == (port.protocol, port.published):
-            inside = listener.address and any(ip_address(listener.address) in network for network in own)
-            if not inside and meet(port.host_ip, listener.address):
-                return listener
+    found = [one for one in listeners if (one.port, one.protocol) == (port.published, port.protocol)]
+    own = [ip_interface(subnet).network for subnet in subnets if subnet] if found else []
+    for listener in found:
+        inside = listener.address and any(ip_address(listener.address) in network for network in own)
+        if not inside and meet(port.host_ip, listener.address):
+            return listener
     return None

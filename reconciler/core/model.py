@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -369,7 +369,7 @@ def canonical(value: object) -> object:
         kept = {
             entry.name: canonical(getattr(value, entry.name))
             for entry in fields(value)
-            if not _is_default(value, entry.name)
+            if not _is_default(value, entry)
         }
         return {"kind": type(value).__name__, **kept} if isinstance(value, Mount) else kept
     if isinstance(value, tuple):
@@ -377,12 +377,11 @@ def canonical(value: object) -> object:
     return value
 
 
-def _is_default(value: object, name: str) -> bool:
-    entry = next(entry for entry in fields(value) if entry.name == name)  # type: ignore[arg-type]
+def _is_default(value: object, entry: Field[object]) -> bool:
     default = entry.default
     if default is MISSING and entry.default_factory is not MISSING:
         default = entry.default_factory()
-    return bool(getattr(value, name) == default)
+    return bool(getattr(value, entry.name) == default)
 
 
 @lru_cache(maxsize=4096)

@@ -5,7 +5,7 @@ What a resolver is and what it knows follows from values in `dns`; here it becom
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 from reconciler.core import dns
@@ -94,26 +94,36 @@ def _record_tasks(scene: Scene, found: Mapping[str, Resolver | Refused], now: fl
     serve = serving(scene.observed.containers.values(), scene.ending, scene.aside)
     there = [seen for seen in scene.observed.containers.values() if seen.id in serve or isinstance(seen.state, Running)]
     wanted = dns.records(there, serve)
-    settled = {seen.id for seen in there if seen.id in serve and _ran_long(seen, now)}
     for network in sorted(found.keys() & scene.networks.keys()):
         hosts, has = wanted.get(network, ()), scene.observed.names.get(network, ())
         if hosts != has:
-            strange = _strange(dict(hosts), dict(has), settled, scene)
+            strange = _strange(network, dict(has), there, now) or _stranger(scene, dict(has))
             cause = f"drifted: the record of {strange} was changed" if strange else "changed"
             yield Task(f"names:{network}", cause, (WriteNames(network, hosts),), drift=bool(strange))
+
+
+def _strange(network: str, has: Mapping[str, str], there: Sequence[SeenContainer], now: float) -> str:
+    """The name of a container whose record says what none of us wrote, whether it serves or not; "" when there is none.
+
+    One that has just started may have none yet.
+    """
+    settled = {seen.id: seen for seen in there if _ran_long(seen, now) and _is_in(seen, network)}
+    ours = [dict(dns.records(settled.values(), ready).get(network, ())) for ready in (settled, ())]
+    changed = (seen.name for id, seen in settled.items() if has.get(id) not in {known.get(id) for known in ours})
+    return next(changed, "")
+
+
+def _is_in(seen: SeenContainer, network: str) -> bool:
+    return any(endpoint.network.name == network and endpoint.bridge for endpoint in seen.endpoints)
 
 
 def _ran_long(seen: SeenContainer, now: float) -> bool:
     return isinstance(seen.state, Running) and now - seen.state.since > SETTLED
 
 
-def _strange(wanted: Mapping[str, str], has: Mapping[str, str], settled: set[str], scene: Scene) -> str:
-    """A record that nobody of us changed, by the name of its container."""
-    lost = [id for id in sorted(wanted) if id in settled and wanted[id] != has.get(id)]
-    strangers = [id for id in sorted(has.keys() - wanted.keys()) if id not in scene.observed.containers]
-    first = next(iter((*lost, *strangers)), "")
-    seen = scene.observed.containers.get(first)
-    return seen.name if seen else first
+def _stranger(scene: Scene, has: Mapping[str, str]) -> str:
+    """A record of nobody's."""
+    return next((id for id in sorted(has) if id not in scene.observed.containers), "")
 
 
 def _outside_names(scene: Scene) -> set[str]:

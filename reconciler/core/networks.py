@@ -46,6 +46,7 @@ class Table:
 def bridges(scene: Scene, found: Mapping[str, Resolver | Refused], now: float) -> Iterator[Task | Wait]:
     """Every network that must be there, and those that nothing uses any more."""
     extra = dns.extra_addresses(found)
+    used = {end.network.name for end in running_ends(scene)}
     for name, network in sorted(scene.networks.items()):
         subnet, subnet6 = scene.subnets[name]
         if isinstance(subnet, Refused):
@@ -54,7 +55,7 @@ def bridges(scene: Scene, found: Mapping[str, Resolver | Refused], now: float) -
             yield Wait(f"network:{name}", subnet6.message)
         elif network.driver == "bridge":
             step = CreateNetwork(network, scene.bridge(network), subnet, subnet6, extra.get(name, ()))
-            if cause := _why(step, scene.observed.networks.get(name)):
+            if cause := _why(step, scene.observed.networks.get(name), name in used):
                 yield Task(f"network:{name}", cause, (step,), drift=cause.startswith("drifted"))
     for name, seen in sorted(scene.observed.networks.items()):
         unused = name not in scene.networks and not scene.taken.get(name)
@@ -62,10 +63,10 @@ def bridges(scene: Scene, found: Mapping[str, Resolver | Refused], now: float) -
             yield Task(f"network:{name}", "not in any spec", (RemoveNetwork(name, seen.bridge),))
 
 
-def _why(step: CreateNetwork, seen: SeenNetwork | None) -> str:
-    """Why the bridge must be made or mended, "" when it is as it should be."""
+def _why(step: CreateNetwork, seen: SeenNetwork | None, used: bool) -> str:
+    """Why the bridge must be made or mended, "" when it is as it should be; `used` by containers that run."""
     if seen is None:
-        return "missing"
+        return f"drifted: bridge {step.bridge} is gone" if used else "missing"
     if seen.drift:
         return f"drifted: {seen.drift}"
     if not in_force(seen, step.subnet, step.subnet6):
@@ -82,7 +83,8 @@ def _why(step: CreateNetwork, seen: SeenNetwork | None) -> str:
 
 def guard(scene: Scene) -> Iterator[Task | Wait]:
     """Routing refuses what our table has not judged: so whoever flushes all rules opens nothing."""
-    declared = (subnet for both in scene.subnets.values() for subnet in both if isinstance(subnet, str))
+    bridged = (both for name, both in scene.subnets.items() if scene.networks[name].driver == "bridge")
+    declared = (subnet for both in bridged for subnet in both if isinstance(subnet, str))
     seen = (subnet for network in scene.observed.networks.values() for subnet in (network.subnet, network.subnet6))
     wanted = tuple(sorted({_network(subnet) for subnet in (*declared, *seen) if subnet}))
     if wanted == tuple(sorted(scene.observed.guarded)):
@@ -103,13 +105,12 @@ def _network(subnet: str) -> str:
 
 def table(scene: Scene) -> Table:
     """The one table of ours as it should be now."""
-    seen = scene.observed.networks.values()
-    if not seen:
+    if not scene.observed.networks:
         return Table()
     serve = serving(scene.observed.containers.values(), scene.ending, scene.aside)
     containers = scene.observed.containers.values()
     rules = Rules(
-        networks=tuple(_bridge(scene, network) for network in sorted(seen, key=lambda network: network.bridge)),
+        networks=tuple(sorted(_networks(scene), key=lambda network: network.bridge)),
         published=frontends(one for one in containers if one.id in serve),
         restricted=tuple(_restricted(scene, one) for one in containers if one.egress is not None and one.endpoints),
         bound=tuple(_bound(containers)),
@@ -125,10 +126,17 @@ def _rendered(instance: str, rules: Rules) -> Table:
     return Table(text, digest(text), summary)
 
 
-def _bridge(scene: Scene, seen: SeenNetwork) -> Bridge:
-    network = scene.networks.get(seen.name)
-    internal = network is not None and network.internal
-    return Bridge(bridge=seen.bridge, subnet=seen.subnet, subnet6=seen.subnet6, internal=internal)
+def _networks(scene: Scene) -> Iterator[Bridge]:
+    """Those that are there and those that are to be: a bridge that comes, or comes back, is closed from the start."""
+    for name, seen in scene.observed.networks.items():
+        network = scene.networks.get(name)
+        internal = network is not None and network.internal
+        yield Bridge(bridge=seen.bridge, subnet=seen.subnet, subnet6=seen.subnet6, internal=internal)
+    for name in scene.networks.keys() - scene.observed.networks.keys():
+        network, (subnet, subnet6) = scene.networks[name], scene.subnets[name]
+        if network.driver == "bridge" and isinstance(subnet, str) and isinstance(subnet6, str):
+            bridge = scene.bridge(network)
+            yield Bridge(bridge=bridge, subnet=subnet, subnet6=subnet6, internal=network.internal)
 
 
 def _bound(containers: Iterable[SeenContainer]) -> Iterator[Bound]:

@@ -195,7 +195,7 @@ def _allowed(version: _Version, ports: Sequence[Published]) -> tuple[str, ...] |
 
 
 def _links(networks: Iterable[Bridge]) -> Iterator[str]:
-    for name, wanted in (("bridges", {False, True}), ("internal", {True})):
+    for name, wanted in (("bridges", {False, True}), ("internal", {True}), ("outgoing", {False})):
         links = sorted({f'"{network.bridge}"' for network in networks if network.internal in wanted})
         yield _set(name, "ifname", links)
     yield _set("neighbours", "ifname . ifname", sorted({f'"{net.bridge}" . "{net.bridge}"' for net in networks}))

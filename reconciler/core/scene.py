@@ -15,7 +15,7 @@ from reconciler.core import addresses
 from reconciler.core.addresses import Pool, Refused
 from reconciler.core.model import Container, Created, Desired, Observed, Running, SeenContainer
 from reconciler.core.mounts import volumes_of
-from reconciler.core.networking import Endpoint, Network, SeenNetwork
+from reconciler.core.networking import Endpoint, Ipam, Network, SeenNetwork
 from reconciler.core.ruleset import MARK
 from reconciler.core.steps import CreateContainer, CreateNetwork, StartContainer, Step, Task
 
@@ -132,11 +132,24 @@ def _subnets(
     pool4, pool6 = policy.pools
     known4, known6 = _subnets_in_force(observed, doing)
     addressed = {name: network for name, network in networks.items() if network.driver != "cni"}
+    ipv4 = _chosen({name: network.ipv4 for name, network in addressed.items()}, networks, known4, observed, pool4)
     with_ipv6 = {name: network.ipv6 for name, network in addressed.items() if network.enable_ipv6}
-    with_ipv4 = {name: network.ipv4 for name, network in addressed.items()}
-    ipv4 = addresses.subnets(with_ipv4, known4, observed.routes, pool4)
-    ipv6 = addresses.subnets(with_ipv6, known6, observed.routes, pool6) if with_ipv6 else {}
+    ipv6 = _chosen(with_ipv6, networks, known6, observed, pool6)
     return {name: (ipv4.get(name, ""), ipv6.get(name, "")) for name in networks}
+
+
+def _chosen(
+    wanted: Mapping[str, Ipam],
+    networks: Mapping[str, Network],
+    known: Mapping[str, str],
+    observed: Observed,
+    pool: Pool,
+) -> Mapping[str, str | Refused]:
+    """What is declared for a network past the host is no subnet of ours: it is that of the host's own neighbours."""
+    past = {name: addresses.declared(ipam) for name, ipam in wanted.items() if networks[name].driver != "bridge"}
+    given = {name: subnet for name, subnet in past.items() if subnet}
+    ours = {name: ipam for name, ipam in wanted.items() if name not in given}
+    return {**(addresses.subnets(ours, known, observed.routes, pool) if ours else {}), **given}
 
 
 def _subnets_in_force(observed: Observed, doing: Sequence[Task]) -> tuple[dict[str, str], dict[str, str]]:

@@ -62,7 +62,8 @@ class Departures:
             if self._sweeping:
                 return
             self._sweeping = True
-        threading.Thread(target=self._sweep, name="departures").start()
+        # Not a daemon thread, as those that call are: who ends waits for it, or `down` would leave links behind.
+        threading.Thread(target=self._sweep, name="departures", daemon=False).start()
 
     def _linger(self) -> None:
         with self._lock:

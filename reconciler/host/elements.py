@@ -17,12 +17,12 @@ from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from reconciler.host.netlink import ACK, CREATE, Message, attribute, text
-from reconciler.host.nftables import BRIDGE_HEADER, INET_HEADER, SUBSYSTEM
+from reconciler.host.nftables import BRIDGE_HEADER, INET_HEADER, SUBSYSTEM, Place
 
 MOST = 400  # changes in one batch, which has to fit into one datagram; what differs in more, `nft` writes
 _NEWSETELEM, _DELSETELEM = SUBSYSTEM | 12, SUBSYSTEM | 14
 _FAMILIES = {"inet": INET_HEADER, "bridge": BRIDGE_HEADER}
-_TABLES = re.compile(r"^table (inet|bridge) (\S+) \{\n(.*?)^\}\n", re.MULTILINE | re.DOTALL)
+_HEAD = re.compile(r"^table (inet|bridge) (\S+) \{\n", re.MULTILINE)
 _SET = re.compile(
     r"\t(?:set|map) (\w+) \{\n\t\ttype(?:of)? ([^\n;]*)(; flags interval)?\n"
     r"(\t\telements = \{\n(?:\t\t\t[^\n]*\n)*\t\t\}\n)?\t\}\n"
@@ -59,6 +59,12 @@ def difference(before: str, after: str) -> tuple[Message, ...] | None:
     return _answered(changes) if 0 < len(changes) <= MOST else None
 
 
+def changed(before: str, after: str) -> frozenset[Place]:
+    """The sets of both whose elements differ."""
+    (_, old), (_, new) = _parsed(before), _parsed(after)
+    return frozenset(place for place in new if place in old and old[place].elements != new[place].elements)
+
+
 def _answered(changes: tuple[Message, ...]) -> tuple[Message, ...]:
     """The last one asks for an answer, which tells of all: refusals are answered anyway, so many that none is lost."""
     *most, last = changes
@@ -73,12 +79,20 @@ def _less(one: _Set, other: _Set) -> list[str]:
 def _parsed(ruleset: str) -> tuple[str, Mapping[tuple[str, str], _Set]]:
     """Everything but the elements, and the sets by table family and name."""
     sets = {}
-    for family, table, body in _TABLES.findall(ruleset):
+    for head in _HEAD.finditer(ruleset):
+        body = ruleset[head.end() : ruleset.index("\n}\n", head.end()) + 1]
         for name, kinds, interval, elements in _SET.findall(body):
-            key, _, data = (tuple(part.split(" . ")) for part in kinds.partition(" : "))
-            header = _FAMILIES[family] + text(_TABLE, table) + text(_NAME, name)
-            sets[family, name] = _Set(header, key, data, bool(interval), frozenset(_ELEMENT.findall(elements)))
+            frame = _frame(head[1], head[2], name, kinds, bool(interval))
+            sets[head[1], name] = replace(frame, elements=frozenset(_ELEMENT.findall(elements))) if elements else frame
     return _SET.sub(r"\1 \2", ruleset), sets
+
+
+@lru_cache(maxsize=256)
+def _frame(family: str, table: str, name: str, kinds: str, interval: bool) -> _Set:
+    """The set without its elements: the same in each text."""
+    key, _, data = (tuple(part.split(" . ")) for part in kinds.partition(" : "))
+    header = _FAMILIES[family] + text(_TABLE, table) + text(_NAME, name)
+    return _Set(header, key, data, interval, frozenset())
 
 
 def _element(kind: int, of: _Set, entry: str) -> Message:

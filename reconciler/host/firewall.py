@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass
 from reconciler.core.model import digest
 from reconciler.core.ruleset import Target, datagram_limits, datagrams, table_name
 from reconciler.host.conntrack import forget_port, forget_replica
-from reconciler.host.elements import difference
+from reconciler.host.elements import changed, difference
 from reconciler.host.guard import Guard
 from reconciler.host.netlink import NETFILTER, Message, Netlink, saying
-from reconciler.host.nftables import fingerprint, generation, transact
+from reconciler.host.nftables import Parts, Place, contents, fingerprint, generation, transact
 from reconciler.host.run import run
 from reconciler.settings import Settings
 
@@ -48,6 +48,8 @@ class Nftables:
         self._changing, self._looking = Netlink(NETFILTER), Netlink(NETFILTER)
         self._applied = self._remembered()
         self._generation = -1  # at which the table was last seen to be as applied; not of before a reboot
+        self._parts: Parts = {}  # of the tables when their fingerprint was made
+        self._changed: frozenset[Place] | None = None  # sets that were changed here since, None for everything
         self._text = ""  # in force, if nobody has changed it since; not of an earlier daemon
         self._datagrams: Mapping[int, frozenset[Target]] = {}
         self._limits: Mapping[int, frozenset[str]] = {}
@@ -60,11 +62,16 @@ class Nftables:
         change of one element does not wait until thousands have been read.
         """
         changes, trusted = self._difference(text), self._generation
+        sets = changed(self._text, text) if changes else None
+        with self._lock:
+            self._changed = self._changed | sets if self._changed is not None and sets is not None else None
         self._text = ""
         self._remember(_Applied())
         with saying("apply the ruleset"):
             before = generation(self._changing)
             if not (changes and _transacted(self._changing, changes, trusted)):
+                with self._lock:
+                    self._changed = None
                 run(["nft", "-f", "-"], input=text)
             self._text = text
             now = generation(self._changing)
@@ -117,17 +124,21 @@ class Nftables:
         """The digest of the text in force, "" when a table is missing or is not as we left it."""
         with self._looks, saying("look at the ruleset"):
             with self._lock:
-                applied, trusted = self._applied, self._generation
+                applied, trusted, sets = self._applied, self._generation, self._changed
             now = generation(self._looking)
-            if now == trusted and bool(applied.text) == bool(applied.table):
+            fresh = now == trusted
+            if fresh and bool(applied.text) == bool(applied.table):
                 return applied.text
-            table = fingerprint(self._looking, self._table)
+            if not fresh and not applied.table:
+                return ""
+            known = self._parts if fresh and sets is not None else None
+            parts = contents(self._looking, self._table, known, sets or ())
             unchanged = generation(self._looking) == now
-        fresh = now == trusted  # and has no fingerprint yet
-        if not fresh and (not applied.table or table != applied.table):
+        table = fingerprint(parts)
+        if not fresh and table != applied.table:
             return ""
         if unchanged:
-            self._remember(_Applied(applied.text, table), now, instead=applied)
+            self._remember(_Applied(applied.text, table), now, instead=applied, parts=parts)
         return applied.text
 
     def _remembered(self) -> _Applied:
@@ -138,7 +149,9 @@ class Nftables:
         except (OSError, ValueError, TypeError, KeyError):
             return _Applied()
 
-    def _remember(self, applied: _Applied, generation: int = -1, instead: _Applied | None = None) -> None:
+    def _remember(
+        self, applied: _Applied, generation: int = -1, instead: _Applied | None = None, parts: Parts | None = None
+    ) -> None:
         """Keep it, unless an apply has put something else in the place of `instead` meanwhile."""
         with self._lock, saying(f"remember the ruleset in {self._record}"):
             if instead not in (None, self._applied):
@@ -149,6 +162,8 @@ class Nftables:
                 part.write_text(json.dumps(asdict(applied)))
                 part.replace(self._record)
             self._applied, self._generation = applied, generation
+            if parts is not None:
+                self._parts, self._changed = parts, frozenset()
 
 
 def _transacted(kernel: Netlink, changes: tuple[Message, ...], generation: int) -> bool:

@@ -61,17 +61,19 @@ def _sockets() -> Iterable[Socket]:
 
 def parse(protocol: Protocol, bodies: Iterable[bytes]) -> Iterator[Socket]:
     """Sockets from the bodies of inet_diag_msg; those without a port listen to nobody."""
-    for body in bodies:
-        family, _, _, _, port, _, source, _, *_, inode = _MESSAGE.unpack_from(body)
-        six = family == socket.AF_INET6
-        address = _address(source if six else source[:4])
-        both = six and address == "::" and attributes(body, _MESSAGE.size).get(_ONLY_IPV6, b"\1") == b"\0"
-        number = int.from_bytes(port, "big")
-        if number:
-            yield Socket(Listener(protocol=protocol, port=number, address="" if both else address), inode)
+    return filter(None, (_socket(protocol, body) for body in bodies))
 
 
 @lru_cache(maxsize=4096)  # the same ones at every look
+def _socket(protocol: Protocol, body: bytes) -> Socket | None:
+    family, _, _, _, port, _, source, _, *_, inode = _MESSAGE.unpack_from(body)
+    six = family == socket.AF_INET6
+    address = _address(source if six else source[:4])
+    both = six and address == "::" and attributes(body, _MESSAGE.size).get(_ONLY_IPV6, b"\1") == b"\0"
+    number = int.from_bytes(port, "big")
+    return Socket(Listener(protocol=protocol, port=number, address="" if both else address), inode) if number else None
+
+
 def _address(packed: bytes) -> str:
     """An IPv6 socket may listen on an IPv4 address."""
     address = ip_address(packed)

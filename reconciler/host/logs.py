@@ -33,7 +33,7 @@ def rotate(folder: Path, controls: Path, files: int) -> None:
         if files == 1:
             newest.unlink()
     if _told(controls):
-        _await(newest)
+        _await(newest, controls)
 
 
 def size(folder: Path) -> int:
@@ -46,9 +46,8 @@ def size(folder: Path) -> int:
 
 def _told(controls: Path) -> bool:
     """Without a reader there is no monitor, and the next one opens a new file by itself."""
-    try:
-        descriptor = os.open(controls, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
+    descriptor = _reader(controls)
+    if descriptor is None:
         return False
     try:
         os.write(descriptor, _REOPEN)
@@ -57,9 +56,19 @@ def _told(controls: Path) -> bool:
     return True
 
 
-def _await(newest: Path) -> None:
+def _reader(controls: Path) -> int | None:
+    """The fifo, if somebody reads from it."""
+    try:
+        return os.open(controls, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+
+
+def _await(newest: Path, controls: Path) -> None:
+    """Until the new file is there, or the monitor has ended with its container before it read what it was told."""
     deadline = time.monotonic() + _REOPEN_TIME
-    while not newest.exists():
+    while not newest.exists() and (descriptor := _reader(controls)) is not None:
+        os.close(descriptor)
         if time.monotonic() > deadline:
             raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT), str(newest))
         time.sleep(0.001)

@@ -7,10 +7,11 @@ the business of `networks`.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,9 +57,8 @@ class Namespace:
 
 
 @contextmanager
-def opened(pin: Path) -> Iterator[Namespace]:
-    """The namespace of the pin; makes and pins a new one when there is none."""
-    fresh = not is_pinned(pin)
+def opened(pin: Path, fresh: bool) -> Iterator[Namespace]:
+    """The namespace of the pin; a `fresh` one is made and pinned."""
     with _away():
         inside = _make(pin) if fresh else _enter(pin)
     with inside:
@@ -74,7 +74,7 @@ def visit(pins: Mapping[str, Path], work: Callable[[Netlink], T]) -> dict[str, T
     found: dict[str, T] = {}
     with _away():
         for name, pin in pins.items():
-            with suppress(OSError), _enter(pin) as inside:
+            with if_pinned(), _enter(pin) as inside:
                 found[name] = work(inside)
     return found
 
@@ -87,6 +87,16 @@ def stream(process: int, family: socket.AddressFamily) -> socket.socket:
         return socket.socket(family, socket.SOCK_STREAM)
 
 
+@contextmanager
+def if_pinned() -> Iterator[None]:
+    """Go on when a namespace's pin is no more, or only an empty file; no other trouble says that it is gone."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.EINVAL}:
+            raise
+
+
 def unpin(pin: Path) -> None:
     """Let the namespace go; the kernel ends it when no process is in it either."""
     while is_pinned(pin):  # an interrupted try may have mounted it twice
@@ -94,14 +104,19 @@ def unpin(pin: Path) -> None:
     pin.unlink(missing_ok=True)
 
 
-def pin_again(pin: Path, process: int) -> None:
-    """Pin the namespace that `process` is in, unless it is ours: for a pin taken away under a running container."""
+def pin_again(pin: Path, process: int) -> bool:
+    """Pin the namespace that `process` is in, unless that is ours; whether it was.
+
+    For a pin that somebody took away under a running container.
+    """
     try:
         with open(f"/proc/{process}/ns/net", "rb") as namespace:
-            if os.fstat(namespace.fileno()).st_ino != Path("/proc/thread-self/ns/net").stat().st_ino:
-                _mount(f"/proc/self/fd/{namespace.fileno()}", pin)
-    except (FileNotFoundError, ProcessLookupError):
-        return  # it has just ended
+            if os.fstat(namespace.fileno()).st_ino == Path("/proc/thread-self/ns/net").stat().st_ino:
+                return False
+            _mount(f"/proc/self/fd/{namespace.fileno()}", pin)
+            return True
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
+        return False
 
 
 @contextmanager
@@ -136,8 +151,12 @@ def _enter(pin: Path) -> Netlink:
 
 def _mount(namespace: str, pin: Path) -> None:
     try:
-        pin.touch(mode=0o600)
+        _touch(pin)
     except FileNotFoundError:
         pin.parent.mkdir(parents=True, exist_ok=True)
-        pin.touch(mode=0o600)
+        _touch(pin)
     syscalls.mount(namespace, str(pin), "", syscalls.MS_BIND)
+
+
+def _touch(pin: Path) -> None:
+    os.close(os.open(pin, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))

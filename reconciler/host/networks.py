@@ -57,8 +57,8 @@ class BridgeNetworks:
     def connect(self, id: str, endpoints: tuple[Endpoint, ...]) -> None:
         """Pin the container's namespace and join it to its networks; repairs what is not as it should be."""
         with saying(f"connect container {id[:12]}"), Netlink() as host:
-            self._recover(id)
-            with opened(self._pins / id) as namespace:
+            fresh = not (is_pinned(self._pins / id) or self._recover(id))
+            with opened(self._pins / id, fresh) as namespace:
                 Wiring(self._instance, id, host, namespace, self._departures).connect(endpoints)
                 for endpoint in endpoints:
                     if endpoint.network.driver == "cni":
@@ -90,12 +90,10 @@ class BridgeNetworks:
             if not found:
                 return
 
-    def _recover(self, id: str) -> None:
-        """Pin a running container's namespace again: a new one would cut it off."""
-        if is_pinned(self._pins / id):
-            return
+    def _recover(self, id: str) -> bool:
+        """Pin a running container's namespace again, for a new one would cut it off; whether there is one."""
         for number in reversed(runs.of_container(self._runs, id)):
             run = runs.read(self._runs / f"{id}-{number}")
             if run and runs.lives(run.init):
-                pin_again(self._pins / id, run.init.pid)
-                return
+                return pin_again(self._pins / id, run.init.pid)
+        return False

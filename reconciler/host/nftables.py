@@ -8,6 +8,7 @@ Numbers are those of <linux/netfilter/nf_tables.h>.
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -26,6 +27,12 @@ _ELEMENTS = 3
 _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY = 3, 4, 5
 _HOOK_NUMBER = 1
 _GENERATION = 1
+_RULES = "rules:"  # beside the names of sets, which have no colon
+
+Place = tuple[str, str]
+"""A table family and the name of a set."""
+Parts = Mapping[Place, bytes]
+"""Digests of the elements of each set, of the rules, and of what else there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +62,46 @@ def transact(netlink: Netlink, changes: tuple[Message, ...], generation: int) ->
     netlink.transact((begin, *changes, Message(_BATCH_END, 0, batch)))
 
 
-def fingerprint(netlink: Netlink, table: str) -> str:
-    """SHA-256 of the tables `inet <table>` and `bridge <table>` with all they contain, "" unless both are there.
+def fingerprint(parts: Parts) -> str:
+    """SHA-256 of both tables with all they contain, "" unless both were there."""
+    return sha256(b"".join(parts[place] for place in sorted(parts))).hexdigest() if parts else ""
 
+
+def contents(
+    netlink: Netlink, table: str, known: Parts | None = None, changed: Collection[Place] = frozenset()
+) -> Parts:
+    """What the tables `inet <table>` and `bridge <table>` contain, {} unless both are there all the while.
+
+    Rules and elements are taken from `known`, but for the sets `changed`: then nothing else may have changed since.
     Handles, which number rules in the order of their making, are part of it.
     """
-    parts = [_contents(netlink, table, header) for header in (INET_HEADER, BRIDGE_HEADER)]
-    return sha256(b"\0".join(body for part in parts for body in part)).hexdigest() if all(parts) else ""
+    found: dict[Place, bytes] = {}
+    try:
+        for family, header in (("inet", INET_HEADER), ("bridge", BRIDGE_HEADER)):
+            named = header + text(_TABLE, table)
+            if not _of(table, netlink.dump(_GETTABLE, header)):
+                return {}
+            sets = _of(table, netlink.dump(_GETSET, named))
+            # These count who uses them, so they differ when elements do.
+            found[family, ""] = _digest([*_of(table, netlink.dump(_GETCHAIN, header)), *sets])
+            names = [string(attributes(body, _HEADER.size)[_NAME]) for body in sets]
+            for place in [(family, _RULES), *((family, name) for name in names)]:
+                old = (known or {}).get(place) if place not in changed else None
+                found[place] = old or _part(netlink, named, place[1])
+    except FileNotFoundError:  # taken away, or replaced, between two questions
+        return {}
+    return found
 
 
-def _contents(netlink: Netlink, table: str, header: bytes) -> list[bytes]:
-    """Everything in one table, [] when there is none."""
-    named = header + text(_TABLE, table)
-    if not _of(table, netlink.dump(_GETTABLE, header)):
-        return []
-    sets = _of(table, netlink.dump(_GETSET, named))
-    parts = _of(table, netlink.dump(_GETCHAIN, header)) + sets
-    parts += netlink.dump(_GETRULE, named)
-    for body in sets:
-        name = text(_NAME, string(attributes(body, _HEADER.size)[_NAME]))
-        parts += _elements(netlink.dump(_GETSETELEM, named + name))
-    return [body[_HEADER.size :] for body in parts]
+def _part(netlink: Netlink, named: bytes, name: str) -> bytes:
+    if name == _RULES:
+        return _digest(netlink.dump(_GETRULE, named))
+    elements = _elements(netlink.dump(_GETSETELEM, named + text(_NAME, name)))
+    return sha256(b"\0".join(elements)).digest()
+
+
+def _digest(bodies: Iterable[bytes]) -> bytes:
+    return sha256(b"\0".join(body[_HEADER.size :] for body in bodies)).digest()
 
 
 def _of(table: str, bodies: list[bytes]) -> list[bytes]:

@@ -10,6 +10,7 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from reconciler.host.netlink import CREATE, EXCL, Message, attribute, attributes, first, number, string, text
@@ -195,6 +196,7 @@ def delete_link_at(index: int) -> Message:
     return Message(DELLINK, 0, _body(index))
 
 
+@cache
 def _no_ipv6_address() -> bytes:
     if not _INET6.exists():  # booted with ipv6.disable=1, the kernel refuses to hear of it
         return b""

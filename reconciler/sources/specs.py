@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from posixpath import dirname, join, normpath
 
@@ -86,7 +87,7 @@ class Specs:
         if isinstance(text, SpecError):
             return text
         known = self._parsed.get(path)
-        if known and known.text is text and self._same_beside(path, known.beside):
+        if known and known.text == text and self._same_beside(path, known.beside):
             return known.result
         parsed = self._parse(path, text)
         self._parsed[path] = parsed
@@ -108,13 +109,15 @@ class Specs:
             return _Parsed(text, beside, error)
 
     def _same_beside(self, path: str, beside: Beside) -> bool:
-        if not beside:
-            return True
-        folder = join(self._absolute, dirname(path))
-        return all(self._files.peek(join(folder, name)) is text for name, text in beside.items())
+        return all(self._files.peek(self._full(path, name)) is text for name, text in beside.items())
 
     def _folder(self, path: str) -> str:
         return normpath(join(self._absolute, dirname(path)))
 
     def _full(self, path: str, name: str) -> str:
-        return join(self._absolute, dirname(path), name)
+        return _beside(self._absolute, path, name)
+
+
+@lru_cache(maxsize=4096)  # each look asks for every file beside every spec
+def _beside(root: str, path: str, name: str) -> str:
+    return join(root, dirname(path), name)

@@ -21,9 +21,10 @@ from tests.bench.measures import Crowd, Sample
 from tests.bench.pull import Cold
 
 CONTENDERS: tuple[tuple[type[Contender], tuple[str, ...]], ...] = (
-    (ours.ReconcilerRunc, ("conmon", "runc")),
-    (ours.ReconcilerCrun, ("conmon", "crun")),
-    (ours.ReconcilerOneFile, ("conmon", "crun")),
+    (ours.ReconcilerRunc, ("conmon", "runc", "dnsmasq")),
+    (ours.ReconcilerCrun, ("conmon", "crun", "dnsmasq")),
+    (ours.ReconcilerAlone, ("conmon", "crun", "dnsmasq")),
+    (ours.ReconcilerOneFile, ("conmon", "crun", "dnsmasq")),
     (ours.FloorRunc, ("conmon", "runc")),
     (ours.FloorCrun, ("conmon", "crun")),
     (ours.FloorFast, ("conmon", "crun")),
@@ -138,7 +139,7 @@ def run(options: argparse.Namespace) -> tuple[list[Sample], str]:
                 stack.enter_context(contender)
         contenders = [contender for contender in contenders if not contender.failed]
         time.sleep(2)
-        samples += [measures.pss(contender, 0) for contender in contenders]
+        samples += [sample for contender in contenders for sample in measures.pss(contender, 0)]
         for title, scene in scenes(options):
             print(title, end=" ", file=sys.stderr, flush=True)
             samples += scene(contenders)

@@ -114,15 +114,17 @@ class Cell:
         """How many root file systems are mounted in the cell."""
         return _read(self.first, "mountinfo").count(" - overlay ")
 
-    def memory(self, agent_counts: bool) -> int:
-        """PSS in bytes of everything but the workload (and but the agent, unless it is the contender)."""
-        total = 0
+    def memory(self, agent_counts: bool) -> dict[str, int]:
+        """PSS in bytes, by program, of everything but the workload (and but the agent, unless it is the contender)."""
+        found: dict[str, int] = {}
         for pid in self.processes():
             words = self.words(pid)
             if words[0] == workload.COMMAND or (not agent_counts and "tests.bench.agent" in words):
                 continue
-            total += sum(int(line.split()[1]) for line in _read(pid, "smaps_rollup").splitlines() if line[:4] == "Pss:")
-        return total * 1024
+            said = _read(pid, "smaps_rollup").splitlines()
+            size = 1024 * sum(int(line.split()[1]) for line in said if line[:4] == "Pss:")
+            found[words[0]] = found.get(words[0], 0) + size
+        return found
 
 
 def process_cpu(pid: int) -> float:

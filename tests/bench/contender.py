@@ -29,6 +29,7 @@ class Contender(ABC):
 
     name: str
     agent: Sequence[str] = ("tests.bench.agent",)
+    kept = 0  # containers that stay while others come and go
     idles = False  # whether something of the engine stays that could use CPU when nothing is to do
     agent_counts = False  # the agent is the engine itself
     engine = ""  # the word by which the engine's own process is known; "" when it has none
@@ -100,4 +101,4 @@ class Contender(ABC):
         wait_until(self._is_empty, "everything to be gone")
 
     def _is_empty(self) -> bool:
-        return self.cell.overlays() == 0 and not self.cell.servers() and self.leftovers() == 0
+        return self.cell.overlays() == len(self.cell.servers()) == self.kept and self.leftovers() == 0

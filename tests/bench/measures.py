@@ -144,7 +144,7 @@ class Crowd:
         if contender.engine:
             spent = contender.engine_cpu() - engine
             yield Sample(f"T8 {self.size}", contender.name, "cpu", spent / self.size, watch.foreign)
-        yield pss(contender, self.size)
+        yield from pss(contender, self.size)
         yield from self._look(contender)
         if idle and contender.idles:
             yield self._idle(contender, idle)
@@ -164,9 +164,13 @@ class Crowd:
         return Sample(f"T3c {self.size}", contender.name, "cpu", (contender.cell.cpu() - before) / seconds)
 
 
-def pss(contender: Contender, size: int) -> Sample:
-    """T3: memory of everything but the workload."""
-    return Sample(f"T3 {size}", contender.name, "bytes", contender.cell.memory(contender.agent_counts))
+def pss(contender: Contender, size: int) -> list[Sample]:
+    """T3: memory of everything but the workload, and what of it is the resolvers'."""
+    found = contender.cell.memory(contender.agent_counts)
+    samples = [Sample(f"T3 {size}", contender.name, "bytes", sum(found.values()))]
+    return (
+        [*samples, Sample(f"T3 {size}", contender.name, "dnsmasq", found["dnsmasq"])] if "dnsmasq" in found else samples
+    )
 
 
 def repair(contenders: Sequence[Contender], rounds: int) -> Iterator[Sample]:

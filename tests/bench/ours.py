@@ -17,14 +17,20 @@ from tests.bench.peers import compose_file
 from tests.bench.probe import wait_until
 
 NUDGES = 10
+RUN = "/run/reconciler"  # in memory, as on any host
+OWNER, SHARED = "owner", "bench"
 PAUSE = 0.1  # between nudges, so that each is a look of its own
 
 
 class Reconciler(Contender):
-    """`reconciler run` on a directory of specs, one file a container; the bench only renames and unlinks files."""
+    """`reconciler run` on a directory of specs, one file a container; the bench only renames and unlinks files.
+
+    All of them join one network that is there beforehand, as the containers of `docker run` do.
+    """
 
     engine = "reconciler"
     idles = True
+    kept = 1  # the one that the network belongs to
     runtime = "runc"
 
     def prepare(self) -> None:
@@ -32,7 +38,7 @@ class Reconciler(Contender):
         self.specs, self._aside, self.state = (self.folder / part for part in ("specs", "aside", "state"))
         for folder in (self.specs, self._aside, self.state):
             folder.mkdir()
-        self._socket = self.folder / "run" / "status.sock"
+        self._socket = Path(f"/proc/{self.cell.first}/root{RUN}/status.sock")
         self.cell.call("spawn", self.command(), str(self.folder / "log"))
         wait_until(self._listens, "the daemon's socket")
         self._fetch_image()
@@ -44,40 +50,41 @@ class Reconciler(Contender):
 
     def command(self) -> list[str]:
         """The daemon's command line."""
-        places = ["--state", str(self.state), "--run-directory", str(self.folder / "run")]
+        places = ["--state", str(self.state), "--run-directory", RUN]
         return [sys.executable, "-m", "reconciler", "run", str(self.specs), "--instance", "bench",
                 "--runtime", self.runtime, *places]  # fmt: skip
 
     def _fetch_image(self) -> None:
-        self.up({"first": 19999})
-        self.wait_up({"first": 19999})
-        self.down(["first"])
-        self.wait_down()
+        self._write(OWNER, {OWNER: 19999}, {"name": SHARED})
+        self.wait_up({OWNER: 19999})
 
     def up(self, ports: dict[str, int]) -> None:
         """Rename the specs into the directory."""
         for name, port in ports.items():
-            self._write(name, {name: port})
+            self._write(name, {name: port}, {"name": SHARED, "external": True})
 
-    def _write(self, stem: str, ports: dict[str, int]) -> None:
+    def _write(self, stem: str, ports: dict[str, int], network: dict[str, object]) -> None:
         document = json.loads(compose_file(f"oci:{self.workload.layout}:1", ports))
         path = self._aside / f"{stem}.yaml"
-        path.write_text(json.dumps({**document, "name": stem}))
+        path.write_text(json.dumps({**document, "name": stem, "networks": {"default": network}}))
         path.rename(self.specs / path.name)
 
     def down(self, names: list[str]) -> None:
         """Unlink the specs."""
-        for path in self.specs.iterdir():
+        for path in self._declared():
             path.unlink()
+
+    def _declared(self) -> list[Path]:
+        return [path for path in self.specs.iterdir() if path.stem != OWNER]
 
     def leftovers(self) -> int:
         """Folders of containers in the state directory."""
         containers = self.state / "containers"
-        return len(os.listdir(containers)) if containers.exists() else 0
+        return len(os.listdir(containers)) - self.kept if containers.exists() else 0
 
     def again(self) -> Look | None:
         """One spec is renamed into place with the same text: a look that reads one file and finds nothing to do."""
-        path = next(self.specs.iterdir())
+        path = self._declared()[0]
         before = self.cell.cpu()
         for _ in range(NUDGES):
             self._nudge(path)
@@ -123,15 +130,33 @@ class ReconcilerCrun(Reconciler):
     runtime = "crun"
 
 
-class ReconcilerOneFile(ReconcilerCrun):
-    """The same services in one spec, as docker compose has them: one app, one network."""
+class ReconcilerAlone(ReconcilerCrun):
+    """An app, and so a network with a bridge, rules and a resolver of its own, for each container."""
+
+    name = "reconciler-own-networks"
+    kept = 0
+
+    def _fetch_image(self) -> None:
+        self.up({"first": 19999})
+        self.wait_up({"first": 19999})
+        self.down(["first"])
+        self.wait_down()
+
+    def up(self, ports: dict[str, int]) -> None:
+        """Rename the specs into the directory."""
+        for name, port in ports.items():
+            self._write(name, {name: port}, {})
+
+
+class ReconcilerOneFile(ReconcilerAlone):
+    """The same services in one spec, as docker compose has them: one app, one network that is made with them."""
 
     name = "reconciler-one-file"
-    idles = False  # no other than the one with a file for each
+    idles = False  # no other than those with a file for each
 
     def up(self, ports: dict[str, int]) -> None:
         """Rename one spec with all services into the directory."""
-        self._write("bench", ports)
+        self._write("bench", ports, {})
 
 
 class Floor(Contender):

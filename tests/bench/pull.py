@@ -48,7 +48,8 @@ class Cold:
                 stack.callback(cgroups.remove, group)
             host = stack.enter_context(running_registry(top / "registry"))
             for image in (*self.images, "next"):
-                push(top / "layout", image, f"{host}/{image}:1")
+                # or skopeo would take the layers of `mid`, which are there, for those of `mid-zstd`
+                push(top / "layout", image, f"{host}/{image}:1", "--preserve-digests")
             roots = {root for _, root in self.pullers if root}
             for root in roots:
                 share(top, root)

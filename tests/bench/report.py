@@ -12,7 +12,7 @@ from tests.bench.measures import Sample
 CALM = 0.2  # a repetition in which others used more of the machine tells little about wall time
 ENOUGH = 3  # calm repetitions, so that the others can be left out
 Key = tuple[str, str, str]  # measure, contender, metric
-METRICS = ("wall", "cpu", "bytes", "peak", "growth")
+METRICS = ("wall", "cpu", "bytes", "dnsmasq", "peak", "growth")
 COMPARED = METRICS[:3]
 SECONDS = ("wall", "cpu")
 TITLES = {

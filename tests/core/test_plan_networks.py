@@ -6,11 +6,42 @@ from dataclasses import replace
 
 from reconciler.core.model import Dead, Desired, Running, digest
 from reconciler.core.names import LISTENERS
-from reconciler.core.networking import Destination, Listener, Port
+from reconciler.core.networking import Destination, Ipam, Listener, Network, Port
 from reconciler.core.starting import Dependency
 from reconciler.core.steps import ApplyRuleset
-from tests.core.hosts import NETWORK, NOW, WEB_CONTAINER, host, made, names_of, printed, seen
-from tests.core.worlds import container, desired
+from tests.core.hosts import NETWORK, NOW, RUNNING, WEB_CONTAINER, host, made, names_of, printed, seen
+from tests.core.worlds import attached, container, desired
+
+# --- bridges -------------------------------------------------------------------------------------------------------
+
+
+def test_a_bridge_that_somebody_deleted_is_told_as_drift() -> None:
+    (task,) = made(desired(WEB_CONTAINER), host(seen(), networks={})).tasks
+    assert (task.cause, task.drift) == (f"drifted: bridge {NETWORK.bridge} is gone", True)
+
+
+def test_the_table_knows_a_bridge_that_is_gone_so_it_is_closed_when_it_comes_back() -> None:
+    other = container(app="other", spec="other.yaml")
+    wanted = desired(WEB_CONTAINER, other)
+    networks = {"other_default": replace(NETWORK, name="other_default", bridge="rc-other", subnet="10.0.9.1/24")}
+    tasks = {task.key: task for task in made(wanted, host(seen(), networks=networks)).tasks}
+    (step,) = tasks["firewall"].steps
+    assert isinstance(step, ApplyRuleset)
+    assert f'"{NETWORK.bridge}"' in step.text
+
+
+def test_a_network_past_the_host_is_in_the_subnet_of_the_host_s_own_neighbours_and_not_guarded() -> None:
+    lan = Network(
+        name="lan", app="shop", spec="shop.yaml", driver="macvlan", parent="eth0", ipv4=Ipam(subnet="192.168.1.0/24")
+    )
+    wanted = desired(container(networks=attached("lan")))
+    wanted = replace(wanted, networks={"lan": lan})
+    found = made(wanted, host(networks={}, ruleset="", guarded=(), routes=("192.168.1.0/24",)))
+    (task,) = (task for task in found.tasks if task.key == "container:shop-web-1")
+    assert "connect container" in str(task)
+    assert "as 192.168.1.2" in str(task)
+    assert not [task for task in found.tasks if task.key == "guard"]
+
 
 # --- what routing refuses, names, ports of others ------------------------------------------------------------------
 
@@ -47,6 +78,19 @@ def test_a_record_that_somebody_changed_is_put_back() -> None:
             "names:shop_default: write names of shop_default (containers: 1)"
             " (drifted: the record of shop-web-1 was changed)"
         )
+
+
+def test_who_was_cut_off_gets_its_whole_record_back_without_a_word_of_drift() -> None:
+    apart = names_of(seen(disconnected="eth0 is down"))
+    assert apart != names_of(seen())
+    (task,) = made(desired(WEB_CONTAINER), host(seen(), names={"shop_default": apart})).tasks
+    assert (task.key, task.cause, task.drift) == ("names:shop_default", "changed", False)
+
+
+def test_a_record_that_says_whether_a_container_serves_changes_without_a_word_of_drift() -> None:
+    stopping = seen(replace(RUNNING, stop_sent=NOW - 1.0))
+    (task,) = made(desired(WEB_CONTAINER), host(stopping, names={"shop_default": names_of(seen())})).tasks
+    assert (task.key, task.cause, task.drift) == ("names:shop_default", "changed", False)
 
 
 def test_a_record_of_nobody_is_taken_away() -> None:

@@ -145,6 +145,12 @@ class Machine:
         }
         return {what: found for what, found in seen.items() if found}
 
+    def is_clean(self) -> bool:
+        """Whether nothing is left; raises with what is."""
+        left = self.leftovers()
+        assert not left, left
+        return True
+
 
 def _remove(cgroup: Path) -> bool:
     if cgroup.exists():

@@ -30,7 +30,7 @@ _RESEND = 0.25  # seconds; datagrams get lost, and the first one may wait for a 
 class Station:
     """A network namespace by its file; `do` runs a function in a thread that is in it."""
 
-    def __init__(self, name: str, namespace: Path, threads: int = 8) -> None:
+    def __init__(self, name: str, namespace: Path, threads: int = 24) -> None:
         self.name = name
         self.namespace = namespace
         self._pool = ThreadPoolExecutor(threads, name, move_to, (namespace,))

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.end_to_end.host import CONVERGED, DIFFERENT, INVALID, SITE, SITE_RUNS, UNREACHABLE, Host
+from tests.end_to_end.namespaces import until
 
 pytestmark = [pytest.mark.root, pytest.mark.host]
 
@@ -140,7 +141,7 @@ def test_down_leaves_nothing_but_volumes_and_images(host: Host) -> None:
     there = {"processes", "links", "tables", "rules", "mounts", "cgroups", "containers"}
     assert set(host.machine.leftovers()) >= there
     host.reconciler("down")
-    host.until(lambda: not host.machine.leftovers(), "the kernel has deleted the last links too")
+    until(host.machine.is_clean, "the kernel has deleted the last links too")
     host.start()
     host.until_converged(*SITE_RUNS)
     assert host.redis("GET", "kept") == "yes"

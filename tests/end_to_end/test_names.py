@@ -1,115 +1,84 @@
-"""Names as containers are answered at the server in their own resolv.conf; resolvers that are killed, and that go."""
+"""Names over time: replicas come and go, the daemon dies, a policy follows what a name means."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
-from reconciler.core.etc import parse_resolv_conf
 from tests.end_to_end.host import Host
-from tests.host.network.conftest import within
-from tests.host.network.questions import ask
+from tests.end_to_end.stations import ask
+from tests.end_to_end.world import LAN, NAMED, OUTSIDE, World
 
 pytestmark = [pytest.mark.root, pytest.mark.host]
 
-SHOP = """
+APP = """
 services:
   web:
-    image: ${REGISTRY}/web:1
-    restart: always
-    stop_grace_period: 1s
-    deploy: {replicas: 2}
-    networks: {front: {aliases: [www]}}
-  desk:
     image: ${REGISTRY}/sleeper:1
-    restart: always
-    stop_grace_period: 1s
-    networks: [front, back]
-    extra_hosts: ["machine:host-gateway"]
-  vault:
-    image: ${REGISTRY}/web:2
-    restart: always
-    stop_grace_period: 1s
-    networks: [back]
-networks:
-  front: {}
-  back: {internal: true}
+    deploy: {replicas: 3}
+    ports: ["8000:80"]
+  client:
+    image: ${REGISTRY}/sleeper:1
+    x-egress: ["outside.test:7000"]
 """
-RUNS = ("shop-web-1", "shop-web-2", "shop-desk-1", "shop-vault-1")
+RUNS = ("app-client-1", "app-web-1", "app-web-2", "app-web-3")
 
 
 @pytest.fixture
-def shop(host: Host) -> Host:
-    host.write("shop.yaml", SHOP)
+def world(host: Host) -> Iterator[World]:
+    """Three replicas of a service, and who asks for them."""
+    made = World(host)
+    made.upstream.known["outside.test"] = [OUTSIDE]
+    host.write("app.yaml", APP)
     host.start()
     host.until_converged(*RUNS)
-    return host
+    made.populate(*RUNS)
+    yield made
+    made.end()
 
 
-def etc(host: Host, name: str, file: str) -> str:
-    return (host.process(name) / "root/etc" / file).read_text()
+def _addresses(world: World, *numbers: int) -> set[str]:
+    return {world.address(f"app-web-{number}", 4) for number in numbers}
 
 
-def addresses(host: Host, asking: str, name: str) -> set[str]:
-    """What a container is answered by the server that its resolv.conf names."""
-    (server,) = parse_resolv_conf(etc(host, asking, "resolv.conf")).nameservers
-    return {*within(host.process(asking) / "ns/net", lambda: ask(server, name)).found}
+def _answers(world: World) -> set[str]:
+    """Which replicas answer at the published port."""
+    outside = world.stations["outside"]
+    return {outside.do(ask, "tcp", LAN, 8000, 2.0).result() for _ in range(40)}
 
 
-def of(host: Host, *names: str) -> set[str]:
-    return {host.containers()[name]["address"] for name in names}
+def test_service_means_all_replicas_and_after_one_ended_the_others(world: World) -> None:
+    assert set(world.lookup("client", "web").found) == _addresses(world, 1, 2, 3)
+    assert world.lookup("client", "app-web-2").found == (world.address("app-web-2", 4),)
+    assert _answers(world) == {"app-web-1", "app-web-2", "app-web-3"}
+    others = _addresses(world, 1, 3)
+    world.host.kill("app-web-2")  # its restart policy is `no`
+    world.host.until(lambda: set(world.lookup("client", "web").found) == others, "the others are left")
+    world.host.until(lambda: _answers(world) == {"app-web-1", "app-web-3"}, "the others answer")
 
 
-def resolvers(host: Host) -> dict[int, str]:
-    return {pid: line for pid, line in host.machine.processes().items() if line.startswith("dnsmasq")}
+def test_names_and_ports_outlive_the_daemon(world: World) -> None:
+    host, before = world.host, {pid for pid, line in world.host.machine.processes().items() if "dnsmasq" in line}
+    host.end(signal.SIGKILL)
+    assert set(world.lookup("client", "web").found) == _addresses(world, 1, 2, 3)
+    assert world.lookup("client", "outside.test").found == (OUTSIDE,)
+    assert _answers(world) == {"app-web-1", "app-web-2", "app-web-3"}
+    host.start()
+    host.until_converged(*RUNS)
+    assert {pid for pid, line in host.machine.processes().items() if "dnsmasq" in line} == before
 
 
-def test_services_containers_and_aliases_are_found(shop: Host) -> None:
-    both, first = of(shop, "shop-web-1", "shop-web-2"), of(shop, "shop-web-1")
-    for name, wanted in {"web": both, "www": both, "web.shop_front": both, "shop-web-1": first}.items():
-        assert addresses(shop, "shop-web-2", name) == addresses(shop, "shop-desk-1", name) == wanted
-    assert addresses(shop, "shop-desk-1", "vault") == of(shop, "shop-vault-1")
+def test_a_destination_by_name_is_open_and_others_are_not(world: World) -> None:
+    client = world.stations["client"]
+    world.host.until(
+        lambda: client.do(ask, "tcp", OUTSIDE, NAMED, 0.5).result() == "outside", "what the name means is open"
+    )
+    assert client.do(ask, "tcp", OUTSIDE, NAMED + 1, 0.5).result() == ""
 
 
-def test_who_is_in_one_network_does_not_see_the_others(shop: Host) -> None:
-    for asking, name in (("shop-web-1", "vault"), ("shop-vault-1", "web"), ("shop-vault-1", "shop-web-1")):
-        assert addresses(shop, asking, name) == set()
-
-
-def test_a_replica_that_goes_takes_its_name_along(shop: Host) -> None:
-    left = of(shop, "shop-web-1")
-    shop.write("shop.yaml", SHOP.replace("replicas: 2", "replicas: 1"))
-    shop.until(lambda: addresses(shop, "shop-desk-1", "web") == left, "one replica is left")
-    shop.until(lambda: addresses(shop, "shop-desk-1", "shop-web-2") == set(), "the name is gone")
-
-
-def test_killed_resolvers_come_back(shop: Host) -> None:
-    before = resolvers(shop)
-    assert len(before) == 3  # front, back, and who sees both
-    shop.machine.inside.run("kill", "-KILL", *map(str, before))
-    shop.until(lambda: len(resolvers(shop)) == 3 and not resolvers(shop).keys() & before.keys(), "new ones answer")
-    shop.until(lambda: len(addresses(shop, "shop-desk-1", "web")) == 2, "names are answered")
-    shop.until_converged(*RUNS)
-
-
-def test_names_outlive_the_daemon(shop: Host) -> None:
-    before, namespace = resolvers(shop), shop.process("shop-desk-1") / "ns/net"
-    (server,) = parse_resolv_conf(etc(shop, "shop-desk-1", "resolv.conf")).nameservers
-    assert shop.end(signal.SIGKILL) == -signal.SIGKILL
-    assert len(within(namespace, lambda: ask(server, "web")).found) == 2
-    shop.start()
-    shop.until_converged(*RUNS)
-    assert resolvers(shop) == before
-
-
-def test_nothing_stays_when_all_is_taken_away(shop: Host) -> None:
-    shop.remove("shop.yaml")
-    shop.until_converged()
-    shop.until(lambda: not resolvers(shop), "no resolver runs")
-
-
-def test_the_host_is_found_by_the_name_that_it_was_given(shop: Host) -> None:
-    hosts = etc(shop, "shop-desk-1", "hosts")
-    assert "\tmachine\n" in hosts
-    assert "\tlocalhost\n" in hosts
+def test_outside_names_follow_the_host_s_resolvers(world: World) -> None:
+    assert world.lookup("client", "later.test").found == ()
+    world.upstream.known["later.test"] = ["192.0.2.5"]
+    assert world.lookup("app-web-1", "later.test").found == ("192.0.2.5",)

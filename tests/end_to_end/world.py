@@ -6,6 +6,7 @@ and answer. The outside host knows a way to the containers' subnets, as an attac
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from tests.end_to_end.host import Host
@@ -40,11 +41,11 @@ class World:
         self.host = host
         self.echo = Echo()
         self.stations: dict[str, Station] = {}
-        self._outside = Namespaces(NETWORK)
+        self.outside = Namespaces(NETWORK)
         self._cable()
 
     def _cable(self) -> None:
-        machine, outside = self.host.machine.inside, self._outside
+        machine, outside = self.host.machine.inside, self.outside
         outside.join(machine, f"{OUTSIDE}/24", f"{LAN}/24")
         here, there = f"to-{machine.pid}", f"to-{outside.pid}"
         outside.run("ip", "address", "add", f"{ELSEWHERE}/24", "dev", here)
@@ -59,13 +60,17 @@ class World:
         self.host.machine.path(Path("/etc/resolv.conf")).write_text(f"nameserver {OUTSIDE}\n")
 
     def populate(self, *names: str) -> None:
-        """Make stations of these containers, known by their services; each answers."""
+        """Make stations of these containers, known by their services, or by their names when those are not unique.
+
+        Each answers, but for those that are in the network of somebody else.
+        """
         pids = self.host.pids()
+        services = Counter(name.split("-")[1] for name in names)
         for name in names:
             namespace = self.host.machine.path(Path("/proc")) / str(pids[name]) / "ns/net"
             service = name.split("-")[1]
             answers = () if service in ("hosted", "companion") else (PUBLISHED, UNPUBLISHED)
-            self._settle(Station(service, namespace), answers)
+            self._settle(Station(service if services[service] == 1 else name, namespace), answers)
 
     def address(self, name: str, version: int) -> str:
         """The first address of a station in one IP version."""
@@ -92,7 +97,7 @@ class World:
         self.echo.end()
         for station in self.stations.values():
             station.end()
-        self._outside.end()
+        self.outside.end()
 
     def _settle(self, station: Station, ports: tuple[int, ...]) -> None:
         self.stations[station.name] = station

@@ -6,13 +6,17 @@ What breaks a promise is written to the current directory, and its traceback sho
 from __future__ import annotations
 
 import hashlib
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from types import FrameType
 
 from tests.fuzz.targets import TARGETS
+
+HANG = 20  # seconds for one input; most take milliseconds
 
 
 def run(name: str, inputs: Iterator[int], seed: int) -> int:
@@ -33,10 +37,16 @@ def run(name: str, inputs: Iterator[int], seed: int) -> int:
     return count
 
 
+def _hangs(_number: int, _frame: FrameType | None) -> None:
+    raise TimeoutError(f"an input takes longer than {HANG} seconds")
+
+
 def until(seconds: float) -> Iterator[int]:
-    """Numbers until the time is over."""
+    """Numbers until the time is over. An input that takes too long ends in a TimeoutError."""
+    signal.signal(signal.SIGALRM, _hangs)
     end, number = time.monotonic() + seconds, 0
     while time.monotonic() < end:
+        signal.alarm(HANG)
         yield number
         number += 1
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -269,6 +271,24 @@ def test_a_rotation_ends_when_the_new_file_is_there(host: Host, monkeypatch: pyt
             host.bundles.rotate_log(id)
     finally:
         os.kill(seen.monitor.pid, signal.SIGCONT)
+
+
+def test_a_monitor_that_ends_before_it_reads_is_not_waited_for(tmp_path: Path) -> None:
+    """A container may end just when its log is rotated; then nobody makes the new file."""
+    (tmp_path / "container.log").write_text("last words\n")
+    controls = tmp_path / "ctl"
+    os.mkfifo(controls)
+    reader = os.open(controls, os.O_RDONLY | os.O_NONBLOCK)
+
+    def end_when_told() -> None:
+        select.select([reader], [], [])
+        os.close(reader)
+
+    monitor = threading.Thread(target=end_when_told)
+    monitor.start()
+    logs.rotate(tmp_path, controls, 2)
+    monitor.join()
+    assert (tmp_path / "container.log.1").read_text() == "last words\n"
 
 
 def test_an_interrupted_rotation_is_seen_and_taken_up_again(host: Host) -> None:

@@ -220,3 +220,14 @@ def test_the_lock_stays_while_the_directory_is_away(root: Path) -> None:
     shutil.rmtree(root)
     assert specs.load()[1]
     assert specs.lock == Lock({"docker.io/library/a:latest": A})
+
+
+def test_a_spec_that_is_written_again_with_the_same_text_stays_the_same_document(root: Path) -> None:
+    (root / "a.yaml").write_text(GOOD)
+    specs = Specs(root)
+    before = specs.load()[0]["a.yaml"]
+    (root / "a.new").write_text(GOOD)
+    (root / "a.new").rename(root / "a.yaml")
+    assert specs.load()[0]["a.yaml"] is before
+    (root / "a.yaml").write_text(GOOD + "x-more: true\n")
+    assert specs.load()[0]["a.yaml"] is not before

@@ -235,7 +235,7 @@ def parse_pax(data: bytes) -> dict[bytes, bytes]:
         length = int(data[at:space]) if space > at and data[at:space].isdigit() else 0
         record = data[space + 1 : at + length]
         key, equals, value = record[:-1].partition(b"=")
-        if at + length > len(data) or not equals or not key or record[-1:] != b"\n":
+        if not length or at + length > len(data) or not equals or not key or record[-1:] != b"\n":
             raise LayerError("a pax record is damaged")
         records[key] = value
         at += length

@@ -25,7 +25,7 @@ from reconciler.host.images.overlay import Limits, Tree, escape
 from reconciler.host.images.tar import Entry, Stream, entries
 from reconciler.host.images.verify import damages
 
-CHUNK = 1 << 18
+CHUNK = 1 << 20  # all that the pipe holds: who writes is woken once for it, not four times
 MEMORY = 512 << 20
 _NAMESPACES = 0x00020000 | 0x04000000 | 0x08000000 | 0x20000000 | 0x40000000  # mount, UTS, IPC, PID, network
 _MS_REC_PRIVATE = 0x4000 | 0x40000

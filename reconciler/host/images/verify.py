@@ -31,18 +31,18 @@ def damages(text: bytes) -> list[str]:
     found: list[str] = []
     known: set[tuple[int, int]] = set()
     for name, line in listing.lines.items():
-        if name != MOVED and (why := _compare(name, line, listing, known)):
+        if name != MOVED and (why := _compare(name, line, known)) and not _is_replaced(name, listing):
             found.append(f"{escape(name)}: {why}")
     if MOVED not in listing.lines:
         found += [f"{escape(name)}: it was not there" for name in _others(known)]
     return found[:SHOWN]
 
 
-def _compare(name: bytes, line: Line, listing: Listing, known: set[tuple[int, int]]) -> str:
+def _compare(name: bytes, line: Line, known: set[tuple[int, int]]) -> str:
     try:
         now = os.lstat(name)
     except OSError:
-        return "" if line.kind == WHITEOUT or _is_replaced(name, listing) else "it is gone"
+        return "" if line.kind == WHITEOUT else "it is gone"
     known.add((now.st_dev, now.st_ino))
     kind = WHITEOUT if stat.S_ISCHR(now.st_mode) and now.st_rdev == 0 else _KINDS.get(stat.S_IFMT(now.st_mode), b"")
     if line.kind == HARD_LINK or (line.kind == IMPLIED and kind == b"5"):
@@ -55,10 +55,14 @@ def _compare(name: bytes, line: Line, listing: Listing, known: set[tuple[int, in
 
 
 def _is_replaced(name: bytes, listing: Listing) -> bool:
-    """Whether something above `name` was made no folder after it, which took it away, whatever became of that."""
+    """Whether the line is about what is no longer found under `name`, rightly so.
+
+    Something above it was made no folder later; or was a link, through which it came, and a link was removed later.
+    """
+    mine, moved = listing.at[name], listing.at.get(MOVED, -1)
     parents = name.split(b"/")[:-1]
-    above = (listing.ended.get(b"/".join(parents[:count]), -1) for count in range(1, len(parents) + 1))
-    return any(ended > listing.at[name] for ended in above)
+    above = (listing.ended.get(b"/".join(parents[:count])) for count in range(1, len(parents) + 1))
+    return any(ended is not None and max(ended, moved) > mine for ended in above)
 
 
 def _crc(name: bytes, kind: bytes) -> int:

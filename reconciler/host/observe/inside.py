@@ -13,7 +13,7 @@ from pathlib import Path
 from reconciler.core.wiring import Inside, Interface
 from reconciler.host import inet, rtnetlink
 from reconciler.host.inet import Address, Route
-from reconciler.host.namespaces import pinned, visit
+from reconciler.host.namespaces import if_pinned, pinned, visit
 from reconciler.host.netlink import Netlink
 from reconciler.host.rtnetlink import Link
 
@@ -46,14 +46,15 @@ class InsideReader:
         return self._seen
 
     def _number(self, host: Netlink, name: str) -> int:
-        with suppress(OSError), open(self._pins / name, "rb") as namespace:  # it may have gone
+        number = -1
+        with if_pinned(), open(self._pins / name, "rb") as namespace:
             descriptor = namespace.fileno()
             number = rtnetlink.parse_namespace(host.ask(rtnetlink.get_namespace(descriptor)))
             if number < 0:
-                host.change(rtnetlink.number_namespace(descriptor))
+                with suppress(FileExistsError):  # a link that leads there was faster
+                    host.change(rtnetlink.number_namespace(descriptor))
                 number = rtnetlink.parse_namespace(host.ask(rtnetlink.get_namespace(descriptor)))
-            return number
-        return -1
+        return number
 
 
 def _read(inside: Netlink) -> Inside:

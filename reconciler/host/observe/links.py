@@ -70,6 +70,7 @@ class LinkReader:
         self._inside = InsideReader(settings.run / runs.NAMESPACES)
         self._grants = Grants(settings)
         self._rang: set[int] | None = None
+        self._parsed: dict[bytes, Link] = {}  # what the newest dump said: most links are as they were
 
     def doorbells(self) -> Mapping[int, Callable[[], str]]:
         """The descriptors to listen to, each with what to call when it is readable."""
@@ -96,11 +97,16 @@ class LinkReader:
         ask = self._netlink.dump
         routes = [*ask(inet.GETROUTE, inet.ALL_ROUTES), *ask(inet.GETROUTE, inet.ALL_ROUTES6)]
         return Dump(
-            links=[rtnetlink.parse_link(body) for body in ask(rtnetlink.GETLINK, rtnetlink.ALL_LINKS)],
+            links=self._links(ask(rtnetlink.GETLINK, rtnetlink.ALL_LINKS)),
             addresses=[inet.parse_address(body) for body in ask(inet.GETADDR, inet.ALL_ADDRESSES)],
             routes=[route for body in routes if (route := inet.parse_route(body))],
             settings={name: value for name in _GLOBAL if (value := setting(f"net.{name}")) is not None},
         )
+
+    def _links(self, bodies: Sequence[bytes]) -> Sequence[Link]:
+        known = self._parsed
+        self._parsed = {body: known.get(body) or rtnetlink.parse_link(body) for body in bodies}
+        return list(self._parsed.values())
 
     def _listen(self, dump: Dump, seen: Links, full: bool) -> None:
         """Hear of writes to the settings of our bridges that have no notices of their own."""

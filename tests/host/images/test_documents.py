@@ -231,3 +231,19 @@ def test_an_index_of_thousands_is_not_listed_in_full() -> None:
     with pytest.raises(ValueError, match="and 4980 more") as caught:
         choose(entries, Platform("linux", "amd64"))
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "after", [b"no number=1\n", b"=", b" x=1\n", b"-1 a=b\n", b"123456789 a=b\n", b"0 a=b\n", b"3 a=b\n"]
+)
+def test_a_pax_record_without_a_length_ends_the_layer_not_the_day(after: bytes) -> None:
+    """Found by fuzzing: what stood before it was read again, for ever."""
+    with pytest.raises(LayerError, match="a pax record is damaged"):
+        archive.parse_pax(b"6 a=b\n" + after)
+
+
+@given(st.lists(st.sampled_from([b"6 a=b\n", b"7 c=de\n", b" ", b"=", b"\n", b"5 ", b"0 ", b"99 x=y\n"]), max_size=8))
+def test_any_pax_records_are_read_to_their_end_or_refused(parts: list[bytes]) -> None:
+    with suppress(LayerError):
+        found = archive.parse_pax(b"".join(parts))
+        assert set(found) <= {b"a", b"c"}

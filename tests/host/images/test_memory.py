@@ -45,9 +45,9 @@ def large() -> bytes:
 
 
 def peak(process: int | str) -> int:
-    """The most bytes of memory that a process has had (VmHWM of proc(5))."""
+    """The most bytes of memory that a process has had (VmHWM of proc(5)); one that ended has no memory any more."""
     status = Path(f"/proc/{process}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) * 1024
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
 
 
 def descendants(process: int) -> Iterator[int]:

@@ -171,3 +171,16 @@ def test_what_is_gone_from_a_folder_that_was_only_implied_is_missed(frame: Frame
     assert frame.unpacker.verify(frame.root) == ()
     (frame.root / "srv" / "www" / "page").unlink()
     assert frame.unpacker.verify(frame.root) == ("srv/www/page: it is gone",)
+
+
+def test_a_link_that_came_back_leads_to_something_else(frame: Frame) -> None:
+    """Found by fuzzing: the same name, once through a link and once in a folder that stood in its place."""
+    link, file = symlink("l", "/"), Member("l/x", b"1")
+    frame.unpack(packed(tar(link, file, folder("l"), Member("l/x", b"2"), link)))
+    assert frame.unpacker.verify(frame.root) == ()
+
+
+def test_what_came_through_a_link_that_a_folder_replaced_is_not_missed(frame: Frame) -> None:
+    """Found by fuzzing."""
+    frame.unpack(packed(tar(symlink("l", "/"), Member("l/x", b"1"), folder("l"))))
+    assert frame.unpacker.verify(frame.root) == ()

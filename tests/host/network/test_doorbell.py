@@ -52,10 +52,25 @@ def test_a_namespace_rings_by_its_number(world: World) -> None:
         id = world.container("shop", 2)
         assert HERE in (rung(bell) or ())
         within(world.pin("shop", 2), lambda: ip("addr", "add", "10.0.0.9/8", "dev", "eth0"))
-        (number,) = others(bell)
+        rang = others(bell)
+        assert len(rang) == 1
         within(world.pin("shop", 2), lambda: ip("-6", "route", "add", "fd00:99::/64", "dev", "lo"))
-        assert others(bell) == {number}
+        assert others(bell) == rang
         assert world.fault(id) == ""
+
+
+def test_a_namespace_that_is_not_ours_is_told_apart(world: World) -> None:
+    world.plug_outside()
+    world.network("shop")
+    world.container("shop", 2)
+    world.reader.look()
+    with open_doorbell() as bell:
+        within(world.outside, lambda: ip("addr", "add", "192.0.2.77/24", "dev", "eth0"))
+        theirs = others(bell)
+        within(world.pin("shop", 2), lambda: ip("addr", "add", "192.0.2.77/24", "dev", "eth0"))
+        ours = others(bell)
+    assert not all(map(world.reader._inside.knows, theirs))
+    assert any(map(world.reader._inside.knows, ours))
 
 
 def test_nobody_is_known_to_have_rung_when_something_was_lost(world: World) -> None:

@@ -173,11 +173,3 @@ def test_what_somebody_added_beside_is_left_alone(shop: World) -> None:
 def test_silence_is_silent(shop: World) -> None:
     shop.reader.look()
     until(lambda: rings(shop) == {""})
-
-
-def test_a_namespace_that_is_not_ours_does_not_ring(shop: World) -> None:
-    shop.plug_outside()
-    shop.reader.look()
-    until(lambda: rings(shop) == {""})
-    within(shop.outside, lambda: ip("addr", "add", "192.0.2.77/24", "dev", "eth0"))
-    assert rings(shop) == {""}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,7 +18,7 @@ from reconciler.host.doorbells import drain, open_rules_doorbell
 from reconciler.host.elements import MOST, difference
 from reconciler.host.firewall import Nftables
 from reconciler.host.netlink import NETFILTER, Message, Netlink
-from reconciler.host.nftables import fingerprint, generation
+from reconciler.host.nftables import contents, fingerprint, generation
 from tests.core.test_ruleset import EVERYTHING, NETWORKS, PUBLISHED, RULES
 from tests.host.network.conftest import World, nft
 
@@ -111,7 +112,7 @@ def test_a_look_at_an_unchanged_generation_asks_for_nothing_else(world: World, m
     nft("add", "table", "ip", "other")
     assert world.firewall.look() == digest(TEXT)
     monkeypatch.delattr(firewall, "run")
-    monkeypatch.delattr(firewall, "fingerprint")
+    monkeypatch.delattr(firewall, "contents")
     assert world.firewall.look() == digest(TEXT)
 
 
@@ -214,12 +215,12 @@ def test_the_fingerprint_of_a_large_table_does_not_depend_on_hashes(world: World
     many = tuple(Published(port=port, targets=(("10.192.3.2", 80),)) for port in range(1000, 1400))
     world.firewall.apply(render("test", Rules(networks=NETWORKS, published=many)))
     with Netlink(NETFILTER) as kernel:
-        first = fingerprint(kernel, "reconciler-test")
+        first = fingerprint(contents(kernel, "reconciler-test"))
         assert first
-        assert {fingerprint(kernel, "reconciler-test") for _ in range(3)} == {first}
+        assert {fingerprint(contents(kernel, "reconciler-test")) for _ in range(3)} == {first}
         nft("delete", "element", "inet", "reconciler-test", "doors4", "{ tcp . 1200 }")
-        assert fingerprint(kernel, "reconciler-test") != first
-        assert fingerprint(kernel, "absent") == ""
+        assert fingerprint(contents(kernel, "reconciler-test")) != first
+        assert fingerprint(contents(kernel, "absent")) == ""
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -326,3 +327,39 @@ def test_as_many_elements_as_may_be_changed_at_once_are(world: World, monkeypatc
     world.firewall.apply(many(MOST // 2))
     world.firewall.apply(OTHER)
     assert world.firewall.look() == Nftables(world.settings).look() == digest(OTHER)
+
+
+def test_a_table_that_is_replaced_while_it_is_read_has_no_fingerprint(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.firewall.apply(TEXT)
+    dump = Netlink.dump
+    asked: list[int] = []
+
+    def interrupted(kernel: Netlink, kind: int, body: bytes) -> list[bytes]:
+        asked.append(kind)
+        if len(asked) == 5:
+            nft("delete", "table", "inet", "reconciler-test")
+        return dump(kernel, kind, body)
+
+    monkeypatch.setattr(Netlink, "dump", interrupted)
+    with Netlink(NETFILTER) as kernel:
+        assert fingerprint(contents(kernel, "reconciler-test")) == ""
+    assert len(asked) >= 5
+
+
+def test_a_fingerprint_of_what_changed_is_that_of_everything(world: World) -> None:
+    def in_force(*ports: Published) -> str:
+        return render("test", Rules(networks=NETWORKS, published=ports))
+
+    one, two = (Published(port=port, targets=(("10.192.3.2", 80),)) for port in (8001, 8002))
+    moved = Published(port=8001, targets=(("10.192.3.3", 80), ("10.192.3.2", 81)))
+    limited = Published(port=8002, targets=(("10.192.3.2", 80),), allow=("192.0.2.0/24",))
+    for texts in [(in_force(one),), (in_force(moved, two),), (in_force(one, limited), in_force(limited)), (TEXT,)]:
+        for text in texts:
+            world.firewall.apply(text)
+        assert world.firewall.look() == digest(texts[-1])
+        with Netlink(NETFILTER) as kernel:
+            everything = fingerprint(contents(kernel, "reconciler-test"))
+        assert json.loads((world.settings.run / "firewall.json").read_text())["table"] == everything
+        assert Nftables(world.settings).look() == digest(texts[-1])

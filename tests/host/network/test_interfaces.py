@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.wiring import veth_name
+from reconciler.errors import HostError
 from reconciler.host.namespaces import visit
 from reconciler.host.netlink import Netlink
 from tests.host.network.conftest import World, ip, within
@@ -117,4 +121,26 @@ def test_a_visit_passes_over_what_is_gone(world: World) -> None:
     def work(inside: Netlink) -> str:
         return "seen"
 
+    (world.settings.run / "empty").touch()
+    pins["unmounted"] = world.settings.run / "empty"
     assert visit(pins, work) == {"two": "seen"}
+    with pytest.raises(IsADirectoryError):
+        visit({"strange": world.settings.run}, work)
+
+
+@pytest.mark.root
+def test_a_look_without_descriptors_proves_nothing(world: World) -> None:
+    world.network("shop")
+    id = world.container("shop", 2)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(fd.name) for fd in Path("/proc/self/fd").iterdir())
+    spare = [os.open("/dev/null", os.O_RDONLY) for _ in range(highest)]  # no gap is left below the highest one
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(spare) + 1, limits[1]))
+    try:
+        with pytest.raises(HostError, match="cannot look at the links of the host: Too many open files"):
+            world.reader.look()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in spare:
+            os.close(descriptor)
+    assert world.fault(id) == ""
