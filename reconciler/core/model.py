@@ -348,6 +348,7 @@ class Observed:
     mirrors: Mapping[str, str] = field(default_factory=dict)  # mirrors of registries that were passed over, and why
     good: Mapping[str, Good] = field(default_factory=dict)  # by the name of the container
     quarantined: Mapping[str, Quarantine] = field(default_factory=dict)  # by revision
+    refused: Mapping[str, str] = field(default_factory=dict)  # revisions that cannot be made or started here, and why
 
 
 def image_key(reference: str, platform: str) -> str:

@@ -167,6 +167,8 @@ def _toward(scene: Scene, wires: Wires, found: Replica, now: float) -> Iterator[
         yield from _new(scene, wires, found, found.current, now)
     elif found.stuck:
         return
+    elif judgement := rollout.judged(scene, found, now):
+        yield judgement
     elif (wait := _not_yet(scene, wires, found, now)) or (found.others and (wait := rollout.turn(scene, found, now))):
         yield wait
     elif found.others and (rollout.idle(found) or rollout.apart(scene, found)):

@@ -33,7 +33,7 @@ class KeepGood:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineRevision:
-    """Remember that a revision failed, with the last lines of the container `id`."""
+    """Remember that a revision failed, with the last lines of the container `id`, "" when none could be made."""
 
     id: str
     quarantine: Quarantine

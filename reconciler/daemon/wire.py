@@ -29,7 +29,7 @@ from reconciler.daemon.queue import Queue, Retries
 from reconciler.daemon.watch import Watch
 from reconciler.daemon.workers import Workers
 from reconciler.errors import HostError
-from reconciler.host import health
+from reconciler.host import health, refused
 from reconciler.host.bundles import ContainerBundles
 from reconciler.host.cgroups import Cgroups, detect
 from reconciler.host.doorbells import drain, open_rules_doorbell
@@ -118,6 +118,7 @@ def adapters(settings: Settings) -> Adapters:
         obstacles=Obstacles(settings).look,
         names=names.look,
         revisions=revisions.look,
+        refused=partial(refused.read, settings),
         listeners=listening,
     )
     return Adapters(

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.end_to_end.host import Host
+from tests.end_to_end.registry import Registry
 from tests.end_to_end.shops import (
     CHECK_COMMAND,
     CRASHES,
@@ -26,6 +27,8 @@ pytestmark = [pytest.mark.root, pytest.mark.host]
 BAD = {
     "crashes": spec(1, more=CRASHES),
     "crashes, and nobody asks": spec(1, check="", more=CRASHES),
+    "cannot be started": spec(1, more='    entrypoint: ["/no/such/program"]\n'),
+    "cannot be made": spec(1, more='    user: "nobody-of-that-name"\n'),
     "never healthy": spec(
         1,
         image="web:2",
@@ -51,7 +54,10 @@ ANOTHER = "  another:\n    image: ${REGISTRY}/sleeper:1\n    restart: always\n  
 
 @pytest.fixture
 def web(host: Host) -> Host:
-    return open_shop(host, spec(0))
+    """A shop that was watched for long enough to be good."""
+    opened = open_shop(host, spec(0))
+    opened.until(lambda: time.time() > opened.containers()[WEB]["since"] + 0.6, "it ran for long enough")
+    return opened
 
 
 @pytest.mark.parametrize("kind", BAD)
@@ -86,6 +92,37 @@ def test_an_image_that_is_gone_changes_nothing(web: Host) -> None:
         assert web.pids() == before
         web.until(lambda: traffic.kept > 10, "visitors stayed for a while")
     nothing_is_lost(traffic)
+
+
+def test_a_bad_image_under_the_same_tag_is_tried_again_when_the_tag_moves(host: Host, registry: Registry) -> None:
+    """Only the digest differs: what is in quarantine is the revision, and that has the digest in it."""
+    registry.tag("web:1", "web:good")
+    command = "    entrypoint: [/usr/sbin/nginx, -c, /etc/nginx/nginx.conf]\n"
+    web = open_shop(host, spec(0, image="web:good", more=f"    pull_policy: always\n{command}"))
+    first = web.pids()
+    registry.tag("sleeper:1", "web:good")  # which has no such program
+    ask_again(web)
+    web.until(lambda: quarantined(web), "the quarantine is told")
+    web.until(lambda: web.pids() == first, "the old one runs, and it alone")
+    registry.tag("web:2", "web:good")
+    ask_again(web)
+    web.until(lambda: web.http(8080) == "two\n", "the digest is another one")
+    web.until_converged(WEB)
+
+
+def ask_again(host: Host) -> None:
+    """`pull_policy: always` asks when the daemon starts."""
+    host.end()
+    host.start()
+
+
+@pytest.mark.parametrize("kind", ["cannot be started", "cannot be made", "crashes"])
+def test_a_bad_update_that_stops_first_is_made_good(web: Host, kind: str) -> None:
+    first = web.pids()
+    web.write("shop.yaml", BAD[kind].replace("start-first", "stop-first"))
+    web.until(lambda: quarantined(web), "the quarantine is told")
+    web.until(lambda: web.http(8080) == "one\n", "the last good one is made again")
+    assert web.pids() != first
 
 
 def test_after_stop_first_the_last_good_one_is_made_again_also_after_a_reboot(web: Host) -> None:

@@ -16,10 +16,11 @@ import pytest
 
 from reconciler.core.model import Running, VolumeMount
 from reconciler.core.networking import Joint, Network
-from reconciler.errors import HostError
-from reconciler.host import logs, overlay, runs
+from reconciler.errors import HostError, UnfitError
+from reconciler.host import logs, overlay, refused, runs
 from reconciler.host.bundles import ContainerBundles
 from reconciler.host.populate import populate
+from reconciler.host.revisions import MADE_FROM, parse_made_from
 from reconciler.host.run import run
 from tests.core.worlds import endpoint
 from tests.host.containers import Host, container, hosting, joined
@@ -97,8 +98,10 @@ def test_unmounting_what_is_not_mounted_is_right(tmp_path: Path) -> None:
 
 def test_a_creation_that_fails_leaves_nothing(host: Host) -> None:
     for bad in (container(user="nobody-of-that-name"), container(cap_add=("FLY",)), container(stop_signal="FOO")):
-        with pytest.raises(HostError, match="cannot"):
+        with pytest.raises(UnfitError, match="cannot"):
             host.create(bad)
+        assert len(refused.read(host.settings)) == 1, "it is noted that this revision cannot be had"
+        refused.take_back(host.settings, *refused.read(host.settings))
     assert list(host.settings.containers.glob("*")) == list(host.settings.containers.glob(".*")) == []
     assert str(host.settings.containers) not in Path("/proc/self/mountinfo").read_text()
 
@@ -328,3 +331,10 @@ def test_removing_while_mounted_twice_and_with_links_deletes_only_its_own(host: 
     host.bundles.remove(id)
     assert [path.name for path in outside.iterdir()] == ["kept"]
     assert not (host.settings.containers / id).exists()
+
+
+def test_what_it_was_made_from_is_kept_as_it_was_declared(host: Host) -> None:
+    wanted = container()
+    id = host.create(wanted)
+    kept = (host.settings.containers / id / MADE_FROM).read_text()
+    assert parse_made_from(kept) == (wanted, host.image), "its revision is computed anew from that"

@@ -53,6 +53,7 @@ class Readers:
     obstacles: Callable[[bool], tuple[str, ...]]  # True for those of IPv6 too
     names: Callable[[bool], SeenNames]  # True for a look from nothing
     revisions: Callable[[], tuple[Mapping[str, Good], Mapping[str, Quarantine]]]
+    refused: Callable[[], Mapping[str, str]]
     listeners: Callable[[bool], tuple[Listener, ...]]  # True to say who they are, which takes its time
 
 
@@ -116,6 +117,7 @@ class Observer:
             mirrors=self.readers.mirrors(),
             good=self._revisions[0],
             quarantined=self._revisions[1],
+            refused=self.readers.refused(),
         )
 
     def _look_at_networks(self, names: frozenset[str], everything: bool) -> None:
