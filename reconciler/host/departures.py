@@ -62,7 +62,8 @@ class Departures:
             if self._sweeping:
                 return
             self._sweeping = True
-        threading.Thread(target=self._sweep, name="departures").start()
+        # Workers end with the program, whatever they do, and their threads would too; what departs is to be gone then.
+        threading.Thread(target=self._sweep, name="departures", daemon=False).start()
 
     def _linger(self) -> None:
         with self._lock:
