@@ -20,6 +20,7 @@ from reconciler.errors import HostError
 from reconciler.host import logs, overlay, runs
 from reconciler.host.bundles import ContainerBundles
 from reconciler.host.populate import populate
+from reconciler.host.revisions import MADE_FROM, parse_made_from
 from reconciler.host.run import run
 from tests.core.worlds import endpoint
 from tests.host.containers import Host, container, hosting, joined
@@ -85,6 +86,13 @@ def test_mounting_changes_no_other_thread_s_working_directory(tmp_path: Path, ho
     before = Path.cwd()
     host.create(container())
     assert Path.cwd() == before
+
+
+def test_what_it_was_made_from_is_kept_as_declared(host: Host) -> None:
+    """What is filled in for this instance, such as its hostname, would make the next one another revision."""
+    wanted = container()
+    id = host.create(wanted)
+    assert parse_made_from((host.settings.containers / id / MADE_FROM).read_text())[0] == wanted
 
 
 def test_unmounting_what_is_not_mounted_is_right(tmp_path: Path) -> None:
