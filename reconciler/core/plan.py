@@ -237,7 +237,7 @@ def _why_replaced(scene: Scene, seen: SeenContainer, found: Replica) -> str:
     if seen.damaged:
         return seen.damaged
     if found.bad:
-        return str(found.bad)
+        return f"back from revision {found.bad.revision[:12]}, which {found.bad.fault}"
     if container.shares and seen.revision == revision(container, seen.image_digest):
         return f"{container.shares}, whose network it shares, was replaced"
     if changed := instances.moved(scene, seen):

@@ -12,6 +12,7 @@ from reconciler.core.model import (
     Dead,
     Exited,
     Observed,
+    Restart,
     Running,
     SeenContainer,
     VolumeMount,
@@ -232,39 +233,24 @@ def test_one_that_fell_ill_while_watched_loses_the_traffic_at_once() -> None:
     assert "10.0.7.2 . 80" in _table(*both)
 
 
+@pytest.mark.parametrize(
+    ("changes", "asked", "goes_back"),
+    [({}, None, True), ({"ports": ()}, CHECK, True), ({"ports": ()}, None, False)],
+    ids=["a server", "one that is asked for its health", "a job"],
+)
+def test_without_a_restart_policy_whoever_serves_goes_back_and_a_job_does_not(
+    changes: dict[str, object], asked: Healthcheck | None, goes_back: bool
+) -> None:
+    """Compose's default is `no`; a job's earlier revision must not do its work again."""
+    before, after = (replace(each, restart=Restart(), **changes) for each in (OLD, NEW))  # type: ignore[arg-type]
+    failed = new(of=after, state=Exited(code=1, at=NOW - 0.1, since=NOW - 0.2), healthcheck=asked)
+    found = made(desired(after), host(old(of=before, healthcheck=asked), failed))
+    assert ("quarantine revision" in str(found)) == goes_back
+
+
 def test_without_anything_to_go_back_to_it_is_restarted_as_always() -> None:
     crashed = new(state=Exited(code=1, at=NOW - 0.1, since=NOW - 0.2))
     assert "start container" in str(made(desired(NEW), host(crashed)))
-
-
-REFUSED = {"refused": {digest_of(NEW): "no such program"}}
-
-
-@pytest.mark.parametrize("made_already", [True, False])
-def test_what_cannot_be_started_does_not_pass_either(made_already: bool) -> None:
-    dead = (new(state=Dead()),) if made_already else ()
-    found = str(made(desired(NEW), host(old(), *dead, **REFUSED)))
-    assert (
-        f"quarantine revision {digest_of(NEW)[:12]} of shop-web-1 (it could not be started: no such program)" in found
-    )
-    assert "start container" not in found
-    gone = str(made(desired(NEW), host(*dead, good={OLD.name: good_of(OLD)}, **REFUSED)))
-    assert "could not be started" in gone, "after stop-first there is only what is remembered"
-
-
-def test_what_cannot_be_started_is_tried_on_where_nothing_better_is_known() -> None:
-    assert "start container" in str(made(desired(NEW), host(new(state=Dead()), **REFUSED)))
-    assert "create container" in str(made(desired(NEW), host(**REFUSED)))
-
-
-def test_a_refusal_says_nothing_of_one_that_runs_by_now() -> None:
-    assert "quarantine" not in str(made(desired(NEW), host(old(), new(), **REFUSED)))
-
-
-def test_a_refusal_is_forgotten_when_nobody_wants_that_any_more() -> None:
-    found = str(made(desired(OLD), host(old(), **REFUSED)))
-    assert f"revisions: forget {digest_of(NEW)[:12]} (nothing wants them)" in found
-    assert "forget" not in str(made(desired(NEW), host(old(), **REFUSED)))
 
 
 def quarantined(*containers: SeenContainer, **changes: object) -> Observed:
