@@ -1,4 +1,4 @@
-"""Several replicas: replaced in turns under traffic, what the failure of one means for the others, who is left alone."""
+"""Several replicas: replaced in turns under traffic, what the failure of one means for the others."""
 
 from __future__ import annotations
 
