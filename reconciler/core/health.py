@@ -14,7 +14,7 @@ State = Literal["starting", "healthy", "unhealthy"]
 LONGEST_SAID = 500  # characters of an answer that are kept
 FIRST_QUESTION = 0.01  # seconds after a start; a command, which costs a process, has a hundred times as long
 FIRST_COMMAND = 1.0
-LATE = 0.1  # the share of its time to start by which a server may be found to be ready too late; a command's is 1
+LATE = 0.05  # the share of its time to start by which a server may be found to be ready too late; a command's is 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
