@@ -22,6 +22,7 @@ def web(host: Host) -> Host:
     return open_shop(host, spec(0))
 
 
+@pytest.mark.timeout(300)  # half a second for each update, on a machine that does nothing else
 def test_update_after_update_loses_nothing(web: Host) -> None:
     with Traffic(web, 8080) as traffic:
         for version in range(1, UPDATES + 1):
@@ -54,6 +55,7 @@ PHASES = {
 }
 
 
+@pytest.mark.timeout(300)
 def test_a_daemon_that_is_killed_in_any_phase_loses_nothing(web: Host) -> None:
     with Traffic(web, 8080) as traffic:
         for version, (phase, moment) in enumerate(PHASES.items(), 1):
