@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
+from reconciler.core.canonical import canonical
 from reconciler.core.health import Health, Healthcheck
 from reconciler.core.networking import Attachment, Destination, Endpoint, Listener, Network, Pairs, Port, SeenNetwork
 from reconciler.core.starting import Dependency, Hooks, When
@@ -363,31 +364,10 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def canonical(value: object) -> object:
-    """`value` as JSON data, without what equals its default, so that a new field changes no existing digest."""
-    if is_dataclass(value) and not isinstance(value, type):
-        kept = {
-            entry.name: canonical(getattr(value, entry.name))
-            for entry in fields(value)
-            if not _is_default(value, entry)
-        }
-        return {"kind": type(value).__name__, **kept} if isinstance(value, Mount) else kept
-    if isinstance(value, tuple):
-        return [canonical(item) for item in value]
-    return value
-
-
-def _is_default(value: object, entry: Field[object]) -> bool:
-    default = entry.default
-    if default is MISSING and entry.default_factory is not MISSING:
-        default = entry.default_factory()
-    return bool(getattr(value, entry.name) == default)
-
-
 @lru_cache(maxsize=4096)
 def revision(container: Container, image_digest: str) -> str:
     """Digest of everything that makes a container what it is; the same in every release (a frozen test)."""
-    kept = canonical(container)
+    kept = canonical(container, Mount)
     assert isinstance(kept, dict)
     parts = {key: value for key, value in kept.items() if key not in OUTSIDE_REVISION}
     text = json.dumps({"container": parts, "image": image_digest}, sort_keys=True, separators=(",", ":"))
