@@ -29,6 +29,7 @@ from reconciler.core.mounts import volumes_of
 from reconciler.core.networking import Endpoint, Joint, Listener, Network, Pairs, Resolver, SeenNetwork
 from reconciler.core.progress import Progress
 from reconciler.core.starting import Hook, When
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Draining, Good, Quarantine
 from reconciler.errors import HostError
 from reconciler.ports import Ports, Report
@@ -77,6 +78,7 @@ class FakeHost:
         self.made_from: dict[str, tuple[Container, SeenImage]] = {}  # by container id
         self.good: dict[str, Good] = {}
         self.quarantined: dict[str, Quarantine] = {}
+        self.removals: Removals | None = None
 
     def ports(self) -> Ports:
         return Ports(
@@ -105,6 +107,7 @@ class FakeHost:
             collected_at=self.collected_at,
             good=dict(self.good),
             quarantined=dict(self.quarantined),
+            removals=self.removals,
         )
 
     def with_links(self, seen: SeenContainer) -> SeenContainer:

@@ -17,6 +17,7 @@ from reconciler.core.canonical import canonical
 from reconciler.core.health import Health, Healthcheck
 from reconciler.core.networking import Attachment, Destination, Endpoint, Listener, Network, Pairs, Port, SeenNetwork
 from reconciler.core.starting import Dependency, Hooks, When
+from reconciler.core.tombstones import Removals, Tombstones
 from reconciler.core.updates import Draining, Good, Quarantine, Updates
 
 # --- what a container is made of -----------------------------------------------------------------------------
@@ -177,6 +178,7 @@ class Desired:
     held: Mapping[str, str] = field(default_factory=dict)
     unavailable: str = ""
     vanished: Mapping[str, float] = field(default_factory=dict)
+    tombstones: Tombstones = field(default_factory=Tombstones)
     unlocked: tuple[str, ...] = ()
 
 
@@ -348,6 +350,7 @@ class Observed:
     disk_used: float = 0.0  # the share of the image store's file system that is in use
     mirrors: Mapping[str, str] = field(default_factory=dict)  # mirrors of registries that were passed over, and why
     good: Mapping[str, Good] = field(default_factory=dict)  # by the name of the container
+    removals: Removals | None = None  # of apps, lately
     quarantined: Mapping[str, Quarantine] = field(default_factory=dict)  # by revision
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from reconciler.core import images, instances, lifecycle, making, naming, networks, order, rollout
+from reconciler.core import images, instances, lifecycle, making, naming, networks, order, removal, rollout
 from reconciler.core.addresses import Refused
 from reconciler.core.instances import Replica
 from reconciler.core.model import (
@@ -58,6 +58,7 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
     busy = {task.key for task in doing}
     entries = chain(
         _specs(found, now),
+        removal.entries(found.removal, desired, observed),
         images.pulls(desired.containers, observed.images, making.asked_since(found, now), now),
         networks.bridges(found, wires.resolvers, now),
         networks.guard(found),

@@ -60,6 +60,7 @@ class Host:
                 obstacles=lambda ipv6: (),
                 names=lambda full: SeenNames(),
                 revisions=lambda: ({}, {}),
+                removals=lambda: None,
                 listeners=lambda owners: (),
             )
         )
