@@ -134,6 +134,8 @@ class Container:
     depends_on: tuple[Dependency, ...] = ()
     healthcheck: Healthcheck | None = None  # as declared; None is the image's own
     hooks: Hooks = field(default_factory=Hooks)
+    steps: Pairs = ()  # pre_start: the containers that are run before it, and what they are, as a digest
+    prepares: str = ""  # the service before which it is run, when it is one of these
     platform: str = ""  # os/architecture[/variant], "" means the host's own
     pull_policy: PullPolicy = field(default_factory=PullPolicy)
     locked: str = ""
@@ -254,6 +256,7 @@ class Exited:
     since: float  # when that run had started
     oom: bool = False
     stopped: bool = False  # we had sent the stop signal
+    said: str = ""  # its last line of output, when it failed
 
 
 State = Dead | Created | Running | Exited
