@@ -29,6 +29,7 @@ from reconciler.core.mounts import volumes_of
 from reconciler.core.networking import Endpoint, Joint, Listener, Network, Pairs, Resolver, SeenNetwork
 from reconciler.core.progress import Progress
 from reconciler.core.starting import Hook, When
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Draining, Good, Quarantine
 from reconciler.errors import HostError
 from reconciler.ports import Ports, Report
@@ -79,6 +80,7 @@ class FakeHost:
         self.quarantined: dict[str, Quarantine] = {}
         self.refused: dict[str, str] = {}  # by revision
         self.unfit: Callable[[Container], str] = lambda _: ""  # "made" or "started", which it cannot be
+        self.removals: Removals | None = None
 
     def ports(self) -> Ports:
         return Ports(
@@ -108,6 +110,7 @@ class FakeHost:
             good=dict(self.good),
             quarantined=dict(self.quarantined),
             refused=dict(self.refused),
+            removals=self.removals,
         )
 
     def with_links(self, seen: SeenContainer) -> SeenContainer:

@@ -17,7 +17,8 @@ from reconciler.core import instances
 from reconciler.core.health import Healthcheck
 from reconciler.core.instances import Replica, proven, ready_since
 from reconciler.core.lifecycle import finished, key
-from reconciler.core.model import Exited, Running, SeenContainer, VolumeMount
+from reconciler.core.model import Container, Exited, Running, SeenContainer, VolumeMount
+from reconciler.core.mounts import volumes_of
 from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, QuarantineRevision
 from reconciler.core.scene import Scene
 from reconciler.core.steps import Task, Wait
@@ -64,12 +65,15 @@ def _clash(scene: Scene, found: Replica) -> str:
     for attachment in container.networks:
         if attachment.ipv4_address or attachment.ipv6_address or attachment.mac_address:
             return f"its address in network {attachment.network} is fixed"
-    volumes = (mount.volume for mount in container.mounts if isinstance(mount, VolumeMount))
-    exclusive = next((name for name in volumes if _exclusive(scene, name)), "")
-    if exclusive:
-        return f"volume {exclusive} is exclusive"
+    if volume := exclusive(scene, container):
+        return f"volume {volume} is exclusive"
     changed = next((name for seen in found.others if (name := instances.moved(scene, seen))), "")
     return f"network {changed} is declared otherwise now" if changed else ""
+
+
+def exclusive(scene: Scene, container: Container) -> str:
+    """A volume that it uses and nobody else may at the same time, "" for none."""
+    return next((name for name in volumes_of(container) if _exclusive(scene, name)), "")
 
 
 def _exclusive(scene: Scene, name: str) -> bool | None:

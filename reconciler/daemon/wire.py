@@ -119,6 +119,7 @@ def adapters(settings: Settings) -> Adapters:
         names=names.look,
         revisions=revisions.look,
         refused=partial(refused.read, settings),
+        removals=revisions.removals,
         listeners=listening,
     )
     return Adapters(
@@ -145,6 +146,7 @@ def policy(settings: Settings, started: float = 0.0) -> Policy:
         disk_limit=settings.image_disk / 100,
         image_age=float(settings.image_age),
         restart_unhealthy=settings.restart_unhealthy,
+        max_removal=settings.max_removal,
         started=started,
         mark=settings.packet_mark,
     )
@@ -156,7 +158,7 @@ def specs(settings: Settings) -> Callable[[], Specs]:
 
     def load() -> Specs:
         documents, unavailable = found.load()
-        return Specs(documents, unavailable, found.apps, found.lock, found.doubtful)
+        return Specs(documents, unavailable, found.apps, found.lock, found.doubtful, found.tombstones)
 
     return load
 

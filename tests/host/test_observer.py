@@ -61,6 +61,7 @@ class Host:
                 names=lambda full: SeenNames(),
                 revisions=lambda: ({}, {}),
                 refused=dict,
+                removals=lambda: None,
                 listeners=lambda owners: (),
             )
         )
