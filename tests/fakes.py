@@ -23,16 +23,18 @@ from reconciler.core.model import (
     SeenImage,
     Volume,
     digest,
-    image_key,
 )
 from reconciler.core.mounts import volumes_of
 from reconciler.core.networking import Endpoint, Joint, Listener, Network, Pairs, Resolver, SeenNetwork
+from reconciler.core.oneshots import recalled
 from reconciler.core.progress import Progress
+from reconciler.core.reference import image_key
 from reconciler.core.starting import Hook, When
 from reconciler.core.updates import Draining, Good, Quarantine
 from reconciler.errors import HostError
 from reconciler.ports import Ports, Report
 from tests.fake_revisions import FakeRevisions
+from tests.fake_runs import FakeRuns
 
 
 class IllegalCallError(AssertionError):
@@ -77,6 +79,7 @@ class FakeHost:
         self.made_from: dict[str, tuple[Container, SeenImage]] = {}  # by container id
         self.good: dict[str, Good] = {}
         self.quarantined: dict[str, Quarantine] = {}
+        self.runs = FakeRuns(self)
 
     def ports(self) -> Ports:
         return Ports(
@@ -84,6 +87,7 @@ class FakeHost:
             bundles=_Bundles(self),
             runtime=self,
             revisions=FakeRevisions(self),
+            runs=self.runs,
             networks=_Networks(self),
             firewall=_Firewall(self),
             names=_Names(self),
@@ -95,7 +99,7 @@ class FakeHost:
             images=dict(self.seen_images),
             networks=dict(self.bridges),
             volumes=frozenset(self.folders),
-            containers={id: self.with_links(seen) for id, seen in self.containers.items()},
+            containers=recalled({id: self.with_links(seen) for id, seen in self.containers.items()}, self.runs.ended),
             ruleset=digest(self.table) if self.table else "",
             guarded=self.guarded,
             resolvers={name: fingerprint(resolver) for name, resolver in self.resolvers.items()},
@@ -105,6 +109,8 @@ class FakeHost:
             collected_at=self.collected_at,
             good=dict(self.good),
             quarantined=dict(self.quarantined),
+            jobs=dict(self.runs.jobs),
+            ended=dict(self.runs.ended),
         )
 
     def with_links(self, seen: SeenContainer) -> SeenContainer:
@@ -285,7 +291,8 @@ class _Bundles:
             egress=container.egress, stop_signal=container.stop_signal or "SIGTERM",
             stop_grace_period=container.stop_grace_period, state=Dead(), created_at=host.now,
             volumes=volumes_of(container), ports=container.ports, restart=container.restart, hooks=container.hooks,
-            depends_on=container.depends_on, healthcheck=effective(container.healthcheck, image.config.healthcheck),
+            depends_on=container.depends_on, scheduled=container.scheduled,
+            healthcheck=effective(container.healthcheck, image.config.healthcheck),
         )  # fmt: skip
         host.made_from[id] = (container, image)
         host.call(f"create {container.name}", lambda: host.containers.update({id: seen}))

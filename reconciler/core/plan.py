@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from reconciler.core import images, instances, lifecycle, making, naming, networks, order, rollout
+from reconciler.core import images, instances, jobruns, lifecycle, making, naming, networks, oneshots, order, rollout
 from reconciler.core.addresses import Refused
 from reconciler.core.instances import Replica
 from reconciler.core.model import (
@@ -64,6 +64,7 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
         _volumes(found),
         _containers(found, wires, now, busy),
         rollout.forgotten(found, now),
+        oneshots.forgotten(found, now),
         networks.firewall(found, wires.table),
         naming.names(found, wires.resolvers, now),
         images.collection(desired, observed, images.Keep(policy.disk_limit, policy.image_age), now),
@@ -73,7 +74,9 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
         tasks=tuple(entry for entry in open_entries if isinstance(entry, Task)),
         waits=tuple(entry for entry in open_entries if isinstance(entry, Wait)),
         look_again_at=_soonest(
-            images.next_check(desired.containers, observed.images, now), naming.next_question(found)
+            images.next_check(desired.containers, observed.images, now),
+            naming.next_question(found),
+            jobruns.next_time(found, now),
         ),
     )
 
@@ -120,7 +123,7 @@ def _containers(scene: Scene, wires: Wires, now: float, busy: Set[str]) -> Itera
         if lifecycle.key(seen.name) not in names:
             yield _beside(scene, seen, _retired(scene, seen, now))
     for seen in scene.kept:
-        if lifecycle.key(seen.name) not in names:
+        if lifecycle.key(seen.name) not in names and not jobruns.resting(seen):
             yield from (_beside(scene, seen, entry) for entry in _kept(scene, wires, seen, now))
 
 
@@ -150,11 +153,20 @@ def _retired(scene: Scene, seen: SeenContainer, now: float) -> Entry:
 
 
 def _replica(scene: Scene, wires: Wires, wanted: Container, now: float) -> Iterator[Entry]:
+    if wanted.schedule is not None:
+        hands = jobruns.Hands(
+            wires.resolvers,
+            lambda found: _not_yet(scene, wires, found, now),
+            lambda seen: _kept(scene, wires, seen, now),
+        )
+        yield from jobruns.entries(scene, wanted, hands, now)
+        return
     found = instances.replica(scene, wanted)
     entries = [
         *_toward(scene, wires, found, now),
         *_olds(scene, wires, found, now),
         *rollout.settled(scene, found, now),
+        *oneshots.noted(scene, found),
     ]
     yield from entries
     if found.bad and not any(entry.key == lifecycle.key(wanted.name) for entry in entries):
@@ -165,7 +177,7 @@ def _toward(scene: Scene, wires: Wires, found: Replica, now: float) -> Iterator[
     """What brings the wanted instance into force, or keeps it there."""
     if found.current:
         yield from _new(scene, wires, found, found.current, now)
-    elif found.stuck:
+    elif found.stuck or found.over:
         return
     elif (wait := _not_yet(scene, wires, found, now)) or (found.others and (wait := rollout.turn(scene, found, now))):
         yield wait

@@ -52,6 +52,7 @@ class Record:
     depends_on: tuple[Dependency, ...] = ()
     labels: Pairs = ()
     volumes: tuple[str, ...] = ()
+    scheduled: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,7 @@ def record(container: Container, image: SeenImage, instance: Instance) -> Record
         depends_on=container.depends_on,
         labels=container.labels,
         volumes=volumes_of(container),
+        scheduled=container.scheduled,
     )
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from reconciler.core.model import Container, SeenImage, Volume, image_key
+from reconciler.core.model import Container, SeenImage, Volume
 from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver
-from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, QuarantineRevision
+from reconciler.core.reference import image_key
+from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, QuarantineRevision, RunStep
 from reconciler.core.starting import Hook, When
 
 
@@ -321,6 +322,7 @@ Step = (
     | RemoveContainer
     | RotateLog
     | RevisionStep
+    | RunStep
     | NetworkStep
 )
 

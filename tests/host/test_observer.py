@@ -60,6 +60,7 @@ class Host:
                 obstacles=lambda ipv6: (),
                 names=lambda full: SeenNames(),
                 revisions=lambda: ({}, {}),
+                runs=lambda: ({}, {}),
                 listeners=lambda owners: (),
             )
         )
