@@ -135,11 +135,17 @@ class Failure:
 
 def watched(scene: Scene, found: Replica) -> bool:
     """Whether the current instance is new, and there is something to go back to."""
-    if found.current is None or found.bad or found.wanted.restart.policy == "no":
+    if found.current is None or found.bad or _is_job(found):
         return False
     good = scene.observed.good.get(found.wanted.name)
     back = good is not None and good.revision not in (found.current.revision, *scene.observed.quarantined)
     return back or any(_worth(scene, seen, found.current) for seen in found.others)
+
+
+def _is_job(found: Replica) -> bool:
+    """Whether it runs to its end and serves nobody: going back would do its work again."""
+    asked = any(seen.healthcheck for seen in (found.current, *found.others) if seen)
+    return found.wanted.restart.policy == "no" and not found.wanted.ports and not asked
 
 
 def _worth(scene: Scene, seen: SeenContainer, current: SeenContainer) -> bool:
@@ -154,7 +160,7 @@ def failure(found: Replica, now: float) -> Failure | None:
     taken_over = any(other.draining and other.draining.successor == seen.id for other in found.others)
     fault = "fell ill" if taken_over else "was never healthy"
     match seen.state:
-        case Exited(stopped=False, code=code, oom=oom) if not finished(seen, found.wanted.restart):
+        case Exited(stopped=False, code=code, oom=oom) if code or not finished(seen, found.wanted.restart):
             return Failure(fault, "out of memory" if oom else f"exit code {code}")
         case Running(stop_sent=None, since=since) if seen.health:
             if seen.health.state == "unhealthy":
@@ -202,7 +208,7 @@ def judged(scene: Scene, found: Replica, now: float) -> Task | None:
 def keeping(scene: Scene, found: Replica, now: float) -> tuple[KeepGood, ...]:
     """Before it is replaced: what is needed to make the old one again, unless that is kept or was never good."""
     good = scene.observed.good.get(found.wanted.name)
-    if found.bad or found.wanted.restart.policy == "no":
+    if found.bad or _is_job(found):
         return ()
     for seen in found.others:
         if instances.fit(scene, seen) and seen.revision != found.revision and _was_good(seen, bool(good), found, now):
