@@ -112,7 +112,7 @@ def turn(scene: Scene, found: Replica, now: float) -> Wait | None:
 
 def _in_progress(scene: Scene, found: Replica, now: float) -> bool:
     """Whether it is between two revisions now."""
-    if found.bad and found.stuck:
+    if (found.bad and found.stuck) or (found.over and found.current is None):
         return False
     stopping = any(isinstance(seen.state, Running) and seen.state.stop_sent is not None for seen in found.others)
     if found.current is None:

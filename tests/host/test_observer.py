@@ -62,6 +62,7 @@ class Host:
                 revisions=lambda: ({}, {}),
                 refused=dict,
                 removals=lambda: None,
+                runs=lambda: ({}, {}),
                 listeners=lambda owners: (),
             )
         )
