@@ -14,7 +14,7 @@ import select
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from reconciler.core.changes import changes, news
@@ -28,10 +28,11 @@ from reconciler.core.resolve import missing, resolve
 from reconciler.core.scene import Policy
 from reconciler.core.status import Host, Snapshot
 from reconciler.core.steps import CheckImage, Plan, PullImage, Task
+from reconciler.core.why import since
 from reconciler.daemon.events import Events
 from reconciler.daemon.execute import execute
 from reconciler.daemon.queue import Queue, Retries
-from reconciler.errors import SpecError
+from reconciler.errors import Failure, SpecError
 from reconciler.ports import Ports
 
 LOOK_AGAIN = 1.0  # seconds after a look that failed
@@ -95,7 +96,7 @@ class Loop:
     plan: Plan = field(default_factory=Plan)
     stopping: bool = False
     _doing: dict[str, Task] = field(default_factory=dict)
-    _ended: deque[tuple[Task, str]] = field(default_factory=deque)
+    _ended: deque[tuple[Task, Failure | None]] = field(default_factory=deque)
     _progress: dict[str, Progress] = field(default_factory=dict)  # by reference, while it is pulled
     _epoll: select.epoll = field(default_factory=select.epoll)
     _watched: dict[int, str] = field(default_factory=dict)
@@ -183,8 +184,7 @@ class Loop:
 
     def _do(self, task: Task) -> None:
         """Runs in a worker: the deque and the queue are the only way back."""
-        error = execute(task, self.around.ports, self._report)
-        self._ended.append((task, error))
+        self._ended.append((task, execute(task, self.around.ports, self._report)))
         self.around.queue.add(*touched(task))
 
     def _report(self, progress: Progress) -> None:
@@ -202,11 +202,11 @@ class Loop:
         """Take the ended tasks out of what is being done; what they touched must be read again in this very look."""
         names: set[str] = set()
         while self._ended:
-            task, error = self._ended.popleft()
+            task, failure = self._ended.popleft()
             del self._doing[task.key]
             names |= touched(task)
-            if error:
-                self.around.retries.fail(task, error, now)
+            if failure:
+                self.around.retries.fail(task, failure, now)
             else:
                 self.around.retries.succeed(task, now)
         return frozenset(names)
@@ -226,10 +226,12 @@ class Loop:
             outcomes=around.retries.outcomes(),
             progress=dict(self._progress),
             busy=frozenset(self._doing),
+            doing=tuple(self._doing.values()),
             host=around.host,
             look_wall=time.perf_counter() - begun[0],
             look_cpu=time.thread_time() - begun[1],
         )
+        snapshot = replace(snapshot, since=since(before, snapshot))
         for line in news(before, snapshot):
             log.info(line)
         around.events.publish(snapshot, changes(before, snapshot))

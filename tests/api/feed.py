@@ -135,7 +135,7 @@ SNAPSHOT = Snapshot(
     ),
     plan=Plan(
         tasks=(Task("container:shop-lost-1", "it is missing", (StartContainer("a" * 64, "shop-lost-1", 0, 0),)),),
-        waits=(Wait("container:shop-worker-1", "it ended 3 times in a row", NOW + 8),),
+        waits=(Wait("container:shop-worker-1", "it ended 3 times in a row", NOW + 8, code="crash-loop"),),
     ),
     outcomes={"image:x": Outcome(key="image:x", at=NOW, error="cannot pull image x: the registry is away", failures=2)},
     host=Host(
