@@ -19,6 +19,14 @@ class LogLimits:
     files: int = 5
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryLimits:
+    """How much the flight recorder keeps: records of each replica and of each app's revisions, and bytes in total."""
+
+    entries: int = 20
+    size: int = 8 << 20
+
+
 TrustPolicy = Literal["accept", "reject", "require-digest", "signed"]
 
 
@@ -78,6 +86,7 @@ class Settings:
     image_disk: int = 85  # percent; on a fuller disk it goes at once
     restart_unhealthy: bool = True  # start containers again whose health test fails
     logs: LogLimits = field(default_factory=LogLimits)
+    history: HistoryLimits = field(default_factory=HistoryLimits)
     image_limits: ImageLimits = field(default_factory=ImageLimits)
     trust: tuple[TrustRule, ...] = ()
     insecure_registries: tuple[str, ...] = ()  # hosts that may be spoken to without verified TLS

@@ -7,6 +7,7 @@ inside the steps: those hold environments and commands.
 from __future__ import annotations
 
 from reconciler.api.question import Answer, Json, Question, RefusalError
+from reconciler.core.retrospect import listing, show
 from reconciler.core.status import Event, project
 from reconciler.core.steps import Task
 from reconciler.core.why import UnknownNameError, why
@@ -65,10 +66,28 @@ def reasons(question: Question) -> object:
         raise RefusalError(404, str(error)) from None
 
 
+def history(question: Question) -> Json:
+    """`/v1/history?app=APP`: what the flight recorder tells, oldest first."""
+    try:
+        return {"entries": listing(question.history(), question.query.get("app", ""))}
+    except UnknownNameError as error:
+        raise RefusalError(404, str(error)) from None
+
+
+def revision(question: Question) -> object:
+    """`/v1/history/APP/REVISION`: what was in force, `core.retrospect.Shown` as it is."""
+    try:
+        return show(question.history(), question.path["app"], question.path["revision"])
+    except UnknownNameError as error:
+        raise RefusalError(404, str(error)) from None
+
+
 ANSWERS: dict[str, Answer] = {
     "/healthz": health,
     "/v1/status": status,
     "/v1/plan": plan,
+    "/v1/history": history,
+    "/v1/history/{app}/{revision}": revision,
     "/v1/why/{app}": reasons,
     "/v1/why/{app}/{service}": reasons,
 }

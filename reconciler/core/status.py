@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, assert_never
 
+from reconciler.core.history import History
 from reconciler.core.model import Container, Created, Dead, Desired, Exited, Observed, Running, SeenContainer
 from reconciler.core.networking import Port
 from reconciler.core.progress import LayerProgress, Progress, remaining
@@ -85,6 +86,9 @@ class Feed(Protocol):
 
     def current(self) -> Snapshot:
         """The newest snapshot; never blocks."""
+
+    def history(self) -> History:
+        """What the flight recorder keeps, as it is on the disk now."""
 
     def events(self, after: int) -> tuple[Event, ...]:
         """The events that are still kept with a sequence above `after`, oldest first."""

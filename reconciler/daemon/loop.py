@@ -13,11 +13,11 @@ import logging
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from reconciler.core.changes import changes, news
+from reconciler.core.changes import Change, changes, news
 from reconciler.core.document import Document
 from reconciler.core.lock import Lock, locked
 from reconciler.core.model import Desired, Observed, SeenContainer
@@ -64,6 +64,19 @@ class Pool(Protocol):
         """Wait while tasks wait for a thread, but no longer than `seconds`."""
 
 
+class Recording(Protocol):
+    """Writes down what was done. Nothing here waits or raises."""
+
+    def before(self, task: Task) -> None:
+        """`task` is about to be executed, in this worker."""
+
+    def after(self, task: Task, failure: Failure | None) -> None:
+        """It was executed."""
+
+    def looked(self, before: Snapshot, after: Snapshot, changes: Iterable[Change]) -> None:
+        """A look was published."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What the loop is given: where to look, what to act through, and when it is."""
@@ -74,6 +87,7 @@ class Surroundings:
     queue: Queue
     retries: Retries
     events: Events
+    recorder: Recording
     workers: Pool
     pulls: Pool
     policy: Policy
@@ -184,8 +198,11 @@ class Loop:
 
     def _do(self, task: Task) -> None:
         """Runs in a worker: the deque and the queue are the only way back."""
-        self._ended.append((task, execute(task, self.around.ports, self._report)))
+        self.around.recorder.before(task)
+        failure = execute(task, self.around.ports, self._report)
+        self._ended.append((task, failure))
         self.around.queue.add(*touched(task))
+        self.around.recorder.after(task, failure)
 
     def _report(self, progress: Progress) -> None:
         """Runs in a worker; rings only now and then."""
@@ -234,7 +251,9 @@ class Loop:
         snapshot = replace(snapshot, since=since(before, snapshot))
         for line in news(before, snapshot):
             log.info(line)
-        around.events.publish(snapshot, changes(before, snapshot))
+        happened = changes(before, snapshot)
+        around.events.publish(snapshot, happened)
+        around.recorder.looked(before, snapshot, happened)
 
     # --- waiting ---------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from reconciler.daemon.events import Events
 from reconciler.daemon.loop import Loop, Specs, Surroundings
 from reconciler.daemon.probes import Probes, Ways
 from reconciler.daemon.queue import Queue, Retries
+from reconciler.daemon.recorder import Recorder
 from reconciler.daemon.watch import Watch
 from reconciler.daemon.workers import Workers
 from reconciler.errors import HostError
@@ -34,6 +35,7 @@ from reconciler.host.bundles import ContainerBundles
 from reconciler.host.cgroups import Cgroups, detect
 from reconciler.host.doorbells import drain, open_rules_doorbell
 from reconciler.host.firewall import Nftables
+from reconciler.host.history import HistoryFiles
 from reconciler.host.images.store import ImageStore
 from reconciler.host.listeners import listening
 from reconciler.host.lookup import Lookup
@@ -67,6 +69,7 @@ class Daemon:
     server: Server
     workers: Workers
     probes: Probes
+    recorder: Recorder
 
     def start(self) -> None:
         """Begin to listen to files and clients."""
@@ -80,6 +83,7 @@ class Daemon:
         self.probes.stop()
         self.watch.stop()
         self.workers.wait(STOP_TIME)
+        self.recorder.stop()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +179,8 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
     networks.sweep()
     runtime = OciRuntime(settings, found.cgroups)
     queue, workers = Queue(), Workers(settings.workers, "worker")
-    note = partial(health.write, settings)
+    note, history = partial(health.write, settings), HistoryFiles(settings)
+    recorder = Recorder(history, settings.history, time.time)
     probes = Probes(Ways(note=note, command=runtime.ask, connect=connect, ring=queue.add))
     around = Surroundings(
         load=load,
@@ -192,7 +197,8 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         ),
         queue=queue,
         retries=Retries(random.random),
-        events=Events(Snapshot(at=time.time())),
+        events=Events(Snapshot(at=time.time()), history.read),
+        recorder=recorder,
         workers=workers,
         pulls=Workers(settings.pulls, "pull"),
         policy=policy(settings, time.time()),
@@ -211,6 +217,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         server=serve(around.events, settings),
         workers=workers,
         probes=probes,
+        recorder=recorder,
     )
 
 

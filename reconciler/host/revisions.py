@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from reconciler.core.decode import decode
+from reconciler.core.history import masked, secrets_of
 from reconciler.core.model import Container, SeenImage
 from reconciler.core.updates import Good, Quarantine
 from reconciler.errors import HostError
@@ -47,9 +48,17 @@ class RevisionFiles:
 
     def quarantine(self, id: str, quarantine: Quarantine) -> None:
         """Remember the failed revision, with the last lines of output of container `id`."""
-        told = replace(quarantine, output=last_lines(logs.tail(self._containers / id / "log", LINES)))
+        told = replace(quarantine, output=last_lines(self._said(id)))
         path = self._quarantine / f"{quarantine.revision}.json"
         _write(path, json.dumps(asdict(told)), f"remember that revision {quarantine.revision[:12]} failed")
+
+    def _said(self, id: str) -> list[str]:
+        """The last lines of a container, without the values of its environment; none when nobody knows those."""
+        try:
+            hidden = secrets_of(parse_made_from((self._containers / id / MADE_FROM).read_text())[0])
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+        return [masked(line, hidden) for line in logs.tail(self._containers / id / "log", LINES)]
 
     def forget(self, good: tuple[str, ...], quarantined: tuple[str, ...]) -> None:
         """Forget the last good revisions of these names, and that these revisions failed."""

@@ -95,8 +95,8 @@ def everything(snapshot: Snapshot) -> bytes:
     """All that the socket would say of it."""
     ids = (*snapshot.observed.containers, *snapshot.observed.images, *snapshot.observed.networks, "v")
     answers: list[object] = []
-    names = [{"id": id, "app": "", "service": ""} for id in ids]
-    names += [{"id": "", "app": app, "service": ""} for app in apps(snapshot)]
+    names = [{"id": id, "app": "", "service": "", "revision": ""} for id in ids]
+    names += [{"id": "", "app": app, "service": "", "revision": ""} for app in apps(snapshot)]
     for answer in (*native.ANSWERS.values(), *docker.ANSWERS.values()):
         for path in names:
             try:

@@ -23,6 +23,7 @@ from reconciler.daemon.queue import Queue, Retries
 from reconciler.daemon.workers import Workers
 from reconciler.errors import SpecError
 from reconciler.spec.parse import parse
+from tests.fake_history import recording
 from tests.fakes import FakeHost
 
 SHOP = """
@@ -77,6 +78,7 @@ class Machine:
                 queue=self.queue,
                 retries=Retries(lambda: 0.0),
                 events=self.events,
+                recorder=recording(self.host),
                 workers=self.workers,
                 pulls=Inline(),
                 policy=Policy(),
