@@ -99,7 +99,7 @@ class Explanation:
 
 
 _SOON = "Nothing: it goes on by itself."
-_LOG = "Read the last lines of its output in `reconciler history APP`, and change the spec or the image."
+_LOG = "Read its last lines with `reconciler show APP@REVISION`, and change the spec or the image."
 
 EXPLAINED: Mapping[Code, Explanation] = {
     # specs
@@ -174,7 +174,7 @@ EXPLAINED: Mapping[Code, Explanation] = {
     "update-draining": Explanation("connections to the old container have time to end", _SOON),
     "quarantined": Explanation(
         "the revision failed, is not tried again, and the last good one is in force, if there is one",
-        "Change the spec or the image; `reconciler history APP` has the last lines of its output.",
+        "Change the spec or the image; `reconciler show APP@REVISION` has its last lines.",
     ),
     # running
     "stopping": Explanation("it was told to stop and has time for that", _SOON),

@@ -52,7 +52,7 @@ def test_golden_text() -> None:
         "crash-loop  container:shop-worker-1, for 90s\n"
         "  it ended 3 times in a row\n"
         "  next look: in 8s\n"
-        "  what to do: Read the last lines of its output in `reconciler history APP`, and change the spec or the image."
+        "  what to do: Read its last lines with `reconciler show APP@REVISION`, and change the spec or the image."
     )
 
 
