@@ -49,6 +49,10 @@ def failure(error: Exception, message: str = "") -> Failure:
     return Failure(message or str(error), error.fault if isinstance(error, HostError) else "other")
 
 
+class UnfitError(HostError):
+    """What is to run cannot run here: the same image and spec will hardly do so later, though they are tried again."""
+
+
 class SpecError(ReconcilerError):
     """What a user wrote cannot be meant; trying again changes nothing.
 

@@ -29,10 +29,11 @@ from reconciler.core.mounts import volumes_of
 from reconciler.core.networking import Endpoint, Joint, Listener, Network, Pairs, Resolver, SeenNetwork
 from reconciler.core.progress import Progress
 from reconciler.core.starting import Hook, When
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Draining, Good, Quarantine
 from reconciler.errors import HostError
 from reconciler.ports import Ports, Report
-from tests.fake_revisions import FakeRevisions
+from tests.fake_revisions import FakeRevisions, refuse
 
 
 class IllegalCallError(AssertionError):
@@ -77,6 +78,9 @@ class FakeHost:
         self.made_from: dict[str, tuple[Container, SeenImage]] = {}  # by container id
         self.good: dict[str, Good] = {}
         self.quarantined: dict[str, Quarantine] = {}
+        self.refused: dict[str, str] = {}  # by revision
+        self.unfit: Callable[[Container], str] = lambda _: ""  # "made" or "started", which it cannot be
+        self.removals: Removals | None = None
 
     def ports(self) -> Ports:
         return Ports(
@@ -105,6 +109,8 @@ class FakeHost:
             collected_at=self.collected_at,
             good=dict(self.good),
             quarantined=dict(self.quarantined),
+            refused=dict(self.refused),
+            removals=self.removals,
         )
 
     def with_links(self, seen: SeenContainer) -> SeenContainer:
@@ -180,6 +186,7 @@ class FakeHost:
         for other in self.containers.values():
             if isinstance(other.state, Running) and set(other.volumes) & set(seen.volumes) & self.exclusive:
                 raise IllegalCallError(f"{seen.name} and {other.name} use one exclusive volume")
+        refuse(self, self.made_from[id][0], "started", seen.revision)
         left = (*seen.leftovers, "run") if isinstance(seen.state, Exited) else seen.leftovers
         running = Running(pid=1, since=self.now)
         self.call(
@@ -259,6 +266,7 @@ class FakeHost:
         self.resolvers.clear()
         self.names.clear()
         self.resolved.clear()
+        self.refused.clear()
         for id in self.containers:
             self.put(id, state=Dead(), mounted=False, leftovers=(), health=None, hooked=frozenset())
 
@@ -277,6 +285,7 @@ class _Bundles:
                 raise IllegalCallError(f"address {end.ipv4} is given twice")
         if joint.shares and joint.shares not in host.containers:
             raise IllegalCallError(f"{container.name} joins {joint.shares[:12]}, which does not exist")
+        refuse(host, container, "made", revision)
         seen = SeenContainer(
             id=id, name=container.name, app=container.app, service=container.service, replica=container.replica,
             spec=container.spec, revision=revision, image=container.image, image_digest=image.digest,

@@ -180,6 +180,15 @@ def surplus(entries: Iterable[Entry], most: int, bytes_: int) -> tuple[str, ...]
     return tuple(reversed(gone))
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A task that was executed, how that failed if it did, and when."""
+
+    task: Task
+    failure: Failure | None
+    at: float
+
+
 # --- what is recorded of a step ------------------------------------------------------------------------------------
 
 
@@ -191,6 +200,11 @@ def concerns(task: Task) -> tuple[str, ...]:
     return tuple(dict.fromkeys(ids))
 
 
+def made(task: Task) -> dict[str, Container]:
+    """What `task` makes, by id."""
+    return {step.id: step.container for step in task.steps if isinstance(step, CreateContainer)}
+
+
 def removed(task: Task) -> tuple[str, ...]:
     """The ids of those whose output is gone once `task` is done."""
     return tuple(step.id for step in task.steps if isinstance(step, RemoveContainer))
@@ -200,11 +214,11 @@ def born(task: Task, key: str, at: float, of_apps: Mapping[str, str]) -> Iterato
     """The lives that begin with `task`; `of_apps` are the revisions that apps have now."""
     for step in task.steps:
         if isinstance(step, CreateContainer):
-            made = step.container
+            of = step.container
             yield Life(
-                id=step.id, name=made.name, app=made.app, service=made.service, revision=step.revision,
-                image=made.image, digest=step.image.digest, at=at, app_revision=of_apps.get(made.app, ""),
-                facts=facts(made, step.image.digest, key),
+                id=step.id, name=of.name, app=of.app, service=of.service, revision=step.revision,
+                image=of.image, digest=step.image.digest, at=at, app_revision=of_apps.get(of.app, ""),
+                facts=facts(of, step.image.digest, key),
             )  # fmt: skip
 
 
@@ -229,17 +243,18 @@ def joined(life: Life, known: Life | None) -> Life:
     return replace(life, ends=known.ends, count=known.count, output=known.output) if known else life
 
 
-def acted(life: Life, task: Task, failure: Failure | None, at: float) -> Life:
-    """`life` after `task` was executed on it."""
-    plan = tuple(_line(str(step)) for step in task.steps[:STEPS])
-    error = _line(failure.message) if failure else ""
-    act = Act(at=at, key=task.key, cause=_line(task.cause), plan=plan, error=error)
-    same = bool(life.acts) and replace(life.acts[-1], at=at) == act  # tried again and again, and failed as before
+def acted(life: Life, done: Done, secrets: Collection[str] = ()) -> Life:
+    """`life` after a task was executed on it; `secrets` are not in what is kept, as causes quote what it said."""
+    task = done.task
+    plan = tuple(masked(str(step), secrets) for step in task.steps[:STEPS])
+    error = masked(done.failure.message, secrets) if done.failure else ""
+    act = Act(at=done.at, key=task.key, cause=masked(task.cause, secrets), plan=plan, error=error)
+    same = bool(life.acts) and replace(life.acts[-1], at=done.at) == act  # tried again and again, and failed as before
     acts = (*life.acts[:-1], act) if same else (*life.acts, act)
     if len(acts) > FIRST_ACTS + LAST_ACTS:
         acts = (*acts[:FIRST_ACTS], *acts[-LAST_ACTS:])
     faults = [step.quarantine for step in task.steps if isinstance(step, QuarantineRevision) and step.id == life.id]
-    fault = _line(f"{faults[0].fault}: {faults[0].ended}") if faults else life.fault
+    fault = masked(f"{faults[0].fault}: {faults[0].ended}", secrets) if faults else life.fault
     return replace(life, acts=acts, fault=fault)
 
 
@@ -300,8 +315,9 @@ def revisions(desired: Desired, observed: Observed, known: Mapping[str, str], ke
     for wanted in desired.containers.values():
         apps[wanted.app].append(wanted)
     made = [_revision(app, wanted, observed, key, at) for app, wanted in sorted(apps.items())]
-    gone = [] if desired.unavailable else sorted(known.keys() - apps.keys() - desired.held.keys())
-    left = [AppRevision(app=app, revision=NOTHING, at=at) for app in gone if app not in desired.vanished]
+    there = {seen.app for seen in observed.containers.values()}  # what is left of an app may still be held
+    gone = [] if desired.unavailable else sorted(known.keys() - apps.keys() - desired.held.keys() - there)
+    left = [AppRevision(app=app, revision=NOTHING, at=at) for app in gone]
     return [one for one in (*made, *left) if one and known.get(one.app) != one.revision]
 
 

@@ -49,7 +49,7 @@ def asked_since(scene: Scene, now: float) -> dict[str, float]:
     """`pull_policy: always` means before each creation of an instance, and once when the daemon starts."""
     found: dict[str, float] = {}
     for name, container in scene.desired.containers.items():
-        if container.pull_policy.when == "always":
+        if container.pull_policy.when == "always" and not container.prepares:
             image = images.image_of(container, scene.observed.images)
             current = instances.current_instance(scene, container, image)
             made = current.created_at if current else 0.0 if not_ready(scene, container, image) else now

@@ -15,6 +15,9 @@ Code = Literal[
     "specs-unreadable",
     "spec-invalid",
     "spec-gone",
+    "removal-held",
+    "tombstones-unreadable",
+    "tombstone-void",
     "lock-incomplete",
     "image-missing",
     "image-not-pulled",
@@ -36,6 +39,8 @@ Code = Literal[
     "dependency-not-completed",
     "dependency-failed",
     "dependents-running",
+    "pre-start-running",
+    "pre-start-failed",
     "update-turn",
     "update-delay",
     "update-not-ready",
@@ -115,6 +120,14 @@ EXPLAINED: Mapping[Code, Explanation] = {
         "the spec is gone, and the app goes too unless it comes back at once",
         "Put the file back if that was not meant.",
     ),
+    "removal-held": Explanation(
+        "so many apps have left the specs at once that they stay until somebody says that it was meant",
+        "Put the files back, or name the apps in the file of tombstones beside the specs.",
+    ),
+    "tombstones-unreadable": Explanation("the file of tombstones cannot be read", "Mend the file."),
+    "tombstone-void": Explanation(
+        "the app has a tombstone, and a spec that declares it", "Take its line out of the file of tombstones."
+    ),
     "lock-incomplete": Explanation(
         "the lock file cannot be used, or has no digest for a tag",
         "Write it anew with `reconciler lock`.",
@@ -165,6 +178,10 @@ EXPLAINED: Mapping[Code, Explanation] = {
         "what it depends on ended with an error", "See why that service failed, and change its spec or image."
     ),
     "dependents-running": Explanation("it is stopped only after what depends on it", _SOON),
+    "pre-start-running": Explanation("what is run before it has not ended yet", _SOON),
+    "pre-start-failed": Explanation(
+        "what is run before it failed, and is tried again", "See why it failed, and change its command or image."
+    ),
     # updates
     "update-turn": Explanation("another replica is replaced first", _SOON),
     "update-delay": Explanation("there is a delay between two replicas", _SOON),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Quarantine
 
 
@@ -33,7 +34,7 @@ class KeepGood:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineRevision:
-    """Remember that a revision failed, with the last lines of the container `id`."""
+    """Remember that a revision failed, with the last lines of the container `id`, "" when none could be made."""
 
     id: str
     quarantine: Quarantine
@@ -52,3 +53,16 @@ class ForgetRevisions:
     def __str__(self) -> str:
         failed = (revision[:12] for revision in self.quarantined)
         return f"forget {', '.join((*(f'the last good {name}' for name in self.good), *failed))}"
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRemovals:
+    """Remember which apps were there and which of them left, or forget that."""
+
+    removals: Removals | None
+
+    def __str__(self) -> str:
+        if self.removals is None:
+            return "forget which apps left"
+        left = f", and that {', '.join(self.removals.gone)} may go" if self.removals.gone else ""
+        return f"note that there are {len(self.removals.apps)} apps{left}"

@@ -165,7 +165,8 @@ def project(snapshot: Snapshot) -> Status:
     seen_by_name: dict[str, SeenContainer] = {}
     for seen in sorted(snapshot.observed.containers.values(), key=lambda seen: seen.created_at):
         seen_by_name[seen.name] = seen
-    names = sorted({*snapshot.desired.containers, *seen_by_name})
+    lasting = {name for name, wanted in snapshot.desired.containers.items() if not wanted.prepares}
+    names = sorted({*lasting, *seen_by_name})
     containers = tuple(
         _container(
             snapshot.desired.containers.get(name),

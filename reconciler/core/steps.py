@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from reconciler.core.model import Container, SeenImage, Volume, image_key
 from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver
 from reconciler.core.reasons import Code
-from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, QuarantineRevision
+from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, NoteRemovals, QuarantineRevision
 from reconciler.core.starting import Hook, When
 
 
@@ -304,7 +304,7 @@ NetworkStep = (
     | ResolveNames
 )
 
-RevisionStep = KeepGood | QuarantineRevision | ForgetRevisions
+RevisionStep = KeepGood | QuarantineRevision | ForgetRevisions | NoteRemovals
 
 Step = (
     PullImage

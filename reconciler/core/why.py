@@ -153,7 +153,7 @@ class _Users:
             return self.known.get((kind, name), frozenset())
         if kind == "held":
             return {(app, "") for app in (_app_of(name), *(app for app, _ in self.known.get(("spec", name), ())))}
-        return {(name, "")} if kind == "removal" else {ALL}
+        return {(name, "")} if kind in {"removal", "tombstone"} else {ALL}
 
     def touches(self, key: str, app: str, service: str) -> bool:
         """Whether it is about `app`, or its `service`, which is touched by what touches all of its app, too."""

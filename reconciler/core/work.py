@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reconciler.core.reasons import Code
-from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, QuarantineRevision
+from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, NoteRemovals, QuarantineRevision
 from reconciler.core.steps import (
     ApplyRuleset,
     CheckImage,
@@ -46,7 +46,7 @@ _WORK: Mapping[Code, tuple[type[Step], ...]] = {
     "running-hooks": (RunHooks,),
     "ending": (StopContainer, KillContainer),
     "removing": (DisconnectContainer, RemoveContainer, RemoveNetwork, StopNames, RemoveRuleset),
-    "noting": (DrainContainer, KeepGood, QuarantineRevision, ForgetRevisions),
+    "noting": (DrainContainer, KeepGood, QuarantineRevision, ForgetRevisions, NoteRemovals),
     "tidying": (
         CollectImages, CleanContainer, RotateLog, ApplyRuleset, GuardRoutes, ServeNames, WriteNames, ResolveNames,
     ),

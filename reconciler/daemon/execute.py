@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import assert_never
 
-from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, QuarantineRevision
+from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, NoteRemovals, QuarantineRevision
 from reconciler.core.steps import (
     ApplyRuleset,
     CheckImage,
@@ -93,7 +93,7 @@ def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PL
             ports.bundles.remove(id)
         case RotateLog(id, _):
             ports.bundles.rotate_log(id)
-        case KeepGood() | QuarantineRevision() | ForgetRevisions():
+        case KeepGood() | QuarantineRevision() | ForgetRevisions() | NoteRemovals():
             perform_on_revisions(step, ports)
         case _:
             perform_on_network(step, ports)
@@ -108,6 +108,8 @@ def perform_on_revisions(step: RevisionStep, ports: Ports) -> None:
             ports.revisions.quarantine(id, quarantine)
         case ForgetRevisions(good, quarantined):
             ports.revisions.forget(good, quarantined)
+        case NoteRemovals(removals):
+            ports.revisions.note_removals(removals)
         case _:
             assert_never(step)
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
 from reconciler.core import history
 from reconciler.core.changes import Change
-from reconciler.core.history import AppRevision, Entry, History, Life, Record
+from reconciler.core.history import AppRevision, Done, Entry, History, Life, Record
 from reconciler.core.model import Container, Exited, Observed
 from reconciler.core.status import Snapshot
 from reconciler.core.steps import Task
@@ -67,6 +67,7 @@ class Recorder:
         self._entries: dict[str, Entry] = {}
         self._lives: dict[str, Life] = {}  # those that are not gone, and the last of each name
         self._revisions: dict[str, str] = {}  # by app
+        self._hidden: dict[str, frozenset[str]] = {}  # by id: what of its output is not kept
         self._observed = Observed()
         self._complaint = ""
 
@@ -81,8 +82,8 @@ class Recorder:
     def after(self, task: Task, failure: Failure | None) -> None:
         """`task` was executed."""
         if history.concerns(task):
-            at = self._clock()
-            self._tell(lambda: self._note_task(task, failure, at))
+            done = Done(task, failure, self._clock())
+            self._tell(lambda: self._note_task(done))
 
     def looked(self, before: Snapshot, after: Snapshot, changes: Iterable[Change]) -> None:
         """The loop has looked. Most looks change nothing that is recorded."""
@@ -150,24 +151,33 @@ class Recorder:
             self._files.remove(name)
             del self._entries[name]
 
+    def _hide(self, made: Mapping[str, Container]) -> None:
+        """Keep in mind what of the output of these is hidden, for as long as their lives are."""
+        self._hidden = {id: known for id, known in self._hidden.items() if id in self._lives}
+        self._hidden |= {id: history.secrets_of(container) for id, container in made.items()}
+
     def _note_output(self, id: str, lines: list[str], made: Container | None) -> None:
+        if made:
+            self._hide({id: made})
         life = self._lives.get(id)
-        if life and (spoken := self._spoken(life, lines, made)) != life:
+        if life and (spoken := self._spoken(life, lines)) != life:
             self._keep(spoken)
 
-    def _spoken(self, life: Life, lines: list[str], made: Container | None) -> Life:
+    def _spoken(self, life: Life, lines: list[str]) -> Life:
         """What an instance said of which nobody knows what is secret is not kept."""
-        return history.with_output(life, lines, history.secrets_of(made)) if made else life
+        hidden = self._hidden.get(life.id)
+        return life if hidden is None else history.with_output(life, lines, hidden)
 
-    def _note_task(self, task: Task, failure: Failure | None, at: float) -> None:
-        for life in history.born(task, self._key, at, self._revisions):
+    def _note_task(self, done: Done) -> None:
+        for life in history.born(done.task, self._key, done.at, self._revisions):
             known = self._lives.get(life.id)
             if known is None or not known.acts:
                 before = history.predecessor(life.name, life.id, self._observed, self._lives.values())
                 self._lives[life.id] = history.joined(history.instead_of(life, self._lives.get(before)), known)
-        for id in history.concerns(task):
-            if life_of := self._lives.get(id):
-                self._keep(history.acted(life_of, task, failure, at))
+        self._hide(history.made(done.task))
+        for id in history.concerns(done.task):
+            if acted := self._lives.get(id):
+                self._keep(history.acted(acted, done, self._hidden.get(id, ())))
 
     def _note_look(self, snapshot: Snapshot) -> None:
         self._observed = snapshot.observed
@@ -177,10 +187,12 @@ class Recorder:
 
     def _note_containers(self, observed: Observed, at: float) -> None:
         for id, seen in observed.containers.items():
-            known = self._lives.get(id)
-            life = known or history.found(seen, self._files.made_from(id), self._key)
+            known, made = self._lives.get(id), None
+            if id not in self._hidden and (made := self._files.made_from(id)):
+                self._hidden[id] = history.secrets_of(made)
+            life = known or history.found(seen, made, self._key)
             if isinstance(seen.state, Exited) and (after := history.ended(life, seen.state)) != life:
-                life = self._spoken(after, self._files.output(id), self._files.made_from(id))
+                life = self._spoken(after, self._files.output(id))
             if life != known:
                 self._keep(life)
         for life in [one for one in self._lives.values() if one.gone is None and one.id not in observed.containers]:

@@ -31,7 +31,7 @@ from reconciler.spec.addressing import (
 )
 from reconciler.spec.destinations import Egress
 from reconciler.spec.model import Model
-from reconciler.spec.starting import Healthcheck, Hook, Needed
+from reconciler.spec.starting import Healthcheck, Hook, Needed, Step
 from reconciler.spec.tree import Path
 from reconciler.spec.types import (
     AbsolutePath,
@@ -206,6 +206,8 @@ class Service(Model):
         dict[Key, Needed], BeforeValidator(_needed, json_schema_input_type=list[str] | dict[str, Needed])
     ] = {}
     healthcheck: Annotated[Healthcheck, BeforeValidator(forms.empty)] | None = None
+    pre_start: tuple[Step, ...] = ()
+    """Run one after the other, each in a container of its own, before a new container of the service is made."""
     post_start: tuple[Hook, ...] = ()
     """Run one after the other each time after the container was started."""
     pre_stop: tuple[Hook, ...] = ()
@@ -351,6 +353,7 @@ MODELS: Final[dict[Shape, type[Model]]] = {
     ("services", "*", "networks", "*"): Attachment,
     ("services", "*", "depends_on", "*"): Needed,
     ("services", "*", "healthcheck"): Healthcheck,
+    ("services", "*", "pre_start", "*"): Step,
     ("services", "*", "post_start", "*"): Hook,
     ("services", "*", "pre_stop", "*"): Hook,
     ("services", "*", "deploy"): Deploy,

@@ -13,6 +13,7 @@ from reconciler.core.document import (
     Dependency,
     NetworkDeclaration,
     Service,
+    Step,
     VolumeDeclaration,
 )
 from reconciler.core.health import INHERITED, Healthcheck
@@ -81,6 +82,7 @@ class Converter:
             networking=connector.networking(path, entry),
             depends_on=tuple(self._dependencies(entry, (*path, "depends_on"))),
             healthcheck=_healthcheck(entry.healthcheck),
+            pre_start=tuple(self._steps(entry, image, path)),
             hooks=Hooks(post_start=self._hooks(entry.post_start), pre_stop=self._hooks(entry.pre_stop)),
             cap_add=tuple(sorted(set(entry.cap_add))),
             cap_drop=tuple(sorted(set(entry.cap_drop))),
@@ -105,6 +107,19 @@ class Converter:
             yield Dependency(
                 service=service, condition=needed.condition, required=needed.required, restart=needed.restart, at=at
             )
+
+    def _steps(self, entry: compose.Service, image: str, path: Path) -> Iterator[Step]:
+        own = self._environment(entry, path) if entry.pre_start else ()
+        for index, step in enumerate(entry.pre_start):
+            with self.report.at((*path, "pre_start", index, "image")):
+                yield Step(
+                    image=canonical(step.image, self.files.folder) if step.image else image,
+                    command=step.command,
+                    user=step.user,
+                    working_dir=step.working_dir,
+                    environment=tuple(sorted((dict(own) | self._known(step.environment)).items())),
+                    per_replica=step.per_replica,
+                )
 
     def _hooks(self, entries: tuple[starting.Hook, ...]) -> tuple[Hook, ...]:
         return tuple(

@@ -10,7 +10,20 @@ from hypothesis import strategies as st
 
 from reconciler.core import history
 from reconciler.core.facts import Fact, difference, facts
-from reconciler.core.history import Act, AppRevision, End, Entry, Life, Record, Service, masked, parse, render, surplus
+from reconciler.core.history import (
+    Act,
+    AppRevision,
+    Done,
+    End,
+    Entry,
+    Life,
+    Record,
+    Service,
+    masked,
+    parse,
+    render,
+    surplus,
+)
 from reconciler.core.model import BindMount, Container, Exited, VolumeMount
 from reconciler.core.networking import Port
 from reconciler.core.starting import Hook, Hooks
@@ -85,7 +98,7 @@ def test_a_life_stays_small_whatever_is_done_with_it(done: list[tuple[str, float
     life = LIFE
     for cause, at in done:
         task = Task("container:x", cause, (KillContainer(LIFE.id, "x" * 400),) * 30)
-        life = history.acted(life, task, Failure("y" * 500), at)
+        life = history.acted(life, Done(task, Failure("y" * 500), at))
         life = history.ended(life, Exited(code=1, at=at, since=0.0))
         life = history.with_output(life, ["z" * 500] * 50, ())
     assert len(life.acts) <= history.FIRST_ACTS + history.LAST_ACTS
@@ -99,7 +112,7 @@ def test_a_try_that_fails_as_before_is_one_act() -> None:
     task = Task("container:x", "missing", (StartContainer(LIFE.id, "x", 0, 0),))
     life = LIFE
     for at in range(50):
-        life = history.acted(life, task, Failure("cannot start it"), float(at))
+        life = history.acted(life, Done(task, Failure("cannot start it"), float(at)))
     assert [(act.at, act.error) for act in life.acts] == [(49.0, "cannot start it")]
 
 

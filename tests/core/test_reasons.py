@@ -21,18 +21,23 @@ from reconciler.core.model import (
     Restart,
     Running,
     SeenContainer,
+    State,
     VolumeMount,
+    revision,
 )
 from reconciler.core.networking import Attachment, Destination, Listener, Port
 from reconciler.core.reasons import EXPLAINED, Code
+from reconciler.core.removal import noted
 from reconciler.core.starting import Condition, Dependency, Hook, Hooks
 from reconciler.core.steps import Plan, Step
+from reconciler.core.tombstones import Tombstones
 from reconciler.core.updates import UpdateConfig, Updates
 from reconciler.core.work import FAULTS, WORK, doing
 from reconciler.errors import Fault
 from tests.core.hosts import NOW, WEB_CONTAINER, host, made, seen
 from tests.core.test_plan_rollout import CHECK, NEW, bad_of, drained, in_force, new, old
-from tests.core.worlds import container, desired
+from tests.core.worlds import WEB, container, desired
+from tests.fakes import image
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 VOLUME = (VolumeMount(volume="shop_data", target="/data"),)
@@ -104,6 +109,17 @@ def taken() -> Made:
     return desired(wanted), host(listeners=(Listener(protocol="tcp", address="0.0.0.0", port=80, owner="nginx"),))
 
 
+def crowd() -> Observed:
+    return host(*(seen(of=container(name), id=name * 64, endpoints=()) for name in "abcdef"))
+
+
+def preparing(state: State | None = None) -> Made:
+    """A service before which a step is run."""
+    step = container(service="web-pre-start-1", prepares="web", restart=Restart(policy="no"))
+    main = container(steps=((step.name, revision(step, image(WEB).digest)),))
+    return desired(step, main), host(*([seen(state, of=step)] if state else []))
+
+
 def address_taken() -> Made:
     other = replace(OTHER, endpoints=seen().endpoints)
     return asking(networks=(Attachment(network="shop_default", ipv4_address="10.0.7.2"),))[0], host(other)
@@ -118,6 +134,9 @@ HAPPEN: dict[Code, Callable[[], Made]] = {
     "specs-unreadable": lambda: (desired(unavailable="cannot read /specs: it is away"), host()),
     "spec-invalid": lambda: (desired(held={"shop": "shop.yaml:1:1: cannot"}), host()),
     "spec-gone": lambda: (replace(Desired(), vanished={"shop": NOW + 1}), host(seen())),
+    "removal-held": lambda: (Desired(), noted(Desired(), crowd(), 3, NOW)),
+    "tombstones-unreadable": lambda: (replace(Desired(), tombstones=Tombstones(problem="cannot read it")), host()),
+    "tombstone-void": lambda: (replace(desired(WEB_CONTAINER), tombstones=Tombstones(frozenset({"shop"}))), host()),
     "lock-incomplete": lambda: (replace(desired(WEB_CONTAINER), unlocked=("cannot read it",)), host(seen())),
     "image-missing": lambda: without(images={}),
     "image-not-pulled": lambda: (desired(container(pull_policy=PullPolicy(when="never"))), host(images={})),
@@ -146,6 +165,8 @@ HAPPEN: dict[Code, Callable[[], Made]] = {
         "service_completed_successfully", state=Exited(code=3, at=NOW, since=NOW - 9), restart=Restart(policy="no")
     ),
     "dependents-running": leaving,
+    "pre-start-running": preparing,
+    "pre-start-failed": lambda: preparing(Exited(code=1, at=NOW, since=NOW - 1)),
     "update-turn": second_replica,
     "update-delay": lambda: second_replica(delay=60.0),
     "update-not-ready": lambda: updating(old(), new()),

@@ -60,6 +60,8 @@ class Host:
                 obstacles=lambda ipv6: (),
                 names=lambda full: SeenNames(),
                 revisions=lambda: ({}, {}),
+                refused=dict,
+                removals=lambda: None,
                 listeners=lambda owners: (),
             )
         )

@@ -72,6 +72,6 @@ def test_specs_in_the_readme_are_right() -> None:
 
     blocks = re.findall(r"^```(toml|yaml)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     found = {text.split()[1]: parse(f"spec.{kind}", text.encode(), nothing) for kind, text in blocks}
-    assert sorted(found) == ["cache.yaml", "news.yaml", "office.yaml", "shop.toml", "wiki.yaml"]
+    assert sorted(found) == ["cache.yaml", "news.yaml", "office.yaml", "shop.toml", "store.yaml", "wiki.yaml"]
     assert not any(document.warnings for document in found.values())
     assert found["shop.toml"].services[0].environment == (("REGION", "eu"),)

@@ -41,6 +41,7 @@ COMPOSE = {
     "driver_opts priority gw_priority",
     ("services", "*", "depends_on", "*"): "condition required restart",
     ("services", "*", "healthcheck"): "test interval timeout retries start_period start_interval disable",
+    ("services", "*", "pre_start", "*"): "command image user privileged working_dir environment per_replica",
     ("services", "*", "post_start", "*"): "command user privileged working_dir environment",
     ("services", "*", "pre_stop", "*"): "command user privileged working_dir environment",
     ("services", "*", "deploy"): "mode endpoint_mode replicas labels rollback_config update_config resources "

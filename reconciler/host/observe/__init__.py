@@ -25,6 +25,7 @@ from reconciler.core.names import (
     VOLUMES,
 )
 from reconciler.core.networking import Listener
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Good, Quarantine
 from reconciler.core.wiring import disconnected, with_addresses
 from reconciler.host.observe.links import Links
@@ -53,6 +54,8 @@ class Readers:
     obstacles: Callable[[bool], tuple[str, ...]]  # True for those of IPv6 too
     names: Callable[[bool], SeenNames]  # True for a look from nothing
     revisions: Callable[[], tuple[Mapping[str, Good], Mapping[str, Quarantine]]]
+    refused: Callable[[], Mapping[str, str]]
+    removals: Callable[[], Removals | None]
     listeners: Callable[[bool], tuple[Listener, ...]]  # True to say who they are, which takes its time
 
 
@@ -76,6 +79,7 @@ class Observer:
     _ruleset: str = ""
     _guarded: tuple[str, ...] = ()
     _revisions: tuple[Mapping[str, Good], Mapping[str, Quarantine]] = field(default_factory=lambda: ({}, {}))
+    _removals: Removals | None = None
     _obstacles: tuple[str, ...] = ()
     _names: SeenNames = field(default_factory=SeenNames)
     _listeners: tuple[Listener, ...] = ()
@@ -91,7 +95,7 @@ class Observer:
         if everything or names & {SPECS, LISTENERS}:
             self._listeners = self.readers.listeners(LISTENERS in names)
         if everything or REVISIONS in names:
-            self._revisions = self.readers.revisions()
+            self._revisions, self._removals = self.readers.revisions(), self.readers.removals()
         self._look_at_networks(names, everything)
         ids = (
             None
@@ -116,6 +120,8 @@ class Observer:
             mirrors=self.readers.mirrors(),
             good=self._revisions[0],
             quarantined=self._revisions[1],
+            refused=self.readers.refused(),
+            removals=self._removals,
         )
 
     def _look_at_networks(self, names: frozenset[str], everything: bool) -> None:
