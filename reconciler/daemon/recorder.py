@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from reconciler.core import history
@@ -76,20 +77,24 @@ class Recorder:
     def before(self, task: Task) -> None:
         """`task` is about to be executed: what it removes is read now."""
         for id in history.removed(task):
-            lines, made = self._files.output(id), self._files.made_from(id)
-            self._tell(lambda id=id, lines=lines, made=made: self._note_output(id, lines, made))  # type: ignore[misc]
+            try:
+                lines, made = self._files.output(id), self._files.made_from(id)
+            except Exception as error:
+                log.warning("history: cannot read what %s wrote: %s", id[:12], error)
+            else:
+                self._tell(partial(self._note_output, id, lines, made))
 
     def after(self, task: Task, failure: Failure | None) -> None:
         """`task` was executed."""
         if history.concerns(task):
             done = Done(task, failure, self._clock())
-            self._tell(lambda: self._note_task(done))
+            self._tell(partial(self._note_task, done))
 
     def looked(self, before: Snapshot, after: Snapshot, changes: Iterable[Change]) -> None:
         """The loop has looked. Most looks change nothing that is recorded."""
         touched = any(change.kind == "container" and change.container for change in changes)
         if touched or after.desired is not before.desired or after.observed.images != before.observed.images:
-            self._tell(lambda: self._note_look(after))
+            self._tell(partial(self._note_look, after))
 
     def stop(self) -> None:
         """Write what it was told, and end."""

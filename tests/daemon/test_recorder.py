@@ -211,6 +211,17 @@ def test_a_full_disk_stops_nothing(machine: Recorded, caplog: pytest.LogCaptureF
     assert machine.kept.lives
 
 
+def test_output_that_cannot_be_read_stops_nothing(machine: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_id: str) -> list[str]:
+        raise RuntimeError("the disk hums")
+
+    machine.write(1)
+    monkeypatch.setattr(machine.files, "output", broken)
+    machine.write(2)
+    assert machine.loop.plan.converged
+    assert len(machine.running) == 1
+
+
 def test_the_oldest_go_first(machine: Recorded) -> None:
     for version in range(8):
         machine.write(version)
