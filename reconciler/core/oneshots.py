@@ -37,7 +37,7 @@ def noted(scene: Scene, found: Replica) -> Iterator[Task]:
     seen = found.current
     if seen is None or not isinstance(seen.state, Exited) or seen.state.code in SIGNALS:
         return
-    if found.wanted.ports or seen.healthcheck:
+    if found.wanted.ports or found.wanted.healthcheck:
         return
     known = scene.observed.ended.get(seen.name)
     if finished(seen, found.wanted.restart) and (known is None or known.revision != seen.revision):

@@ -154,9 +154,7 @@ def test_each_time_has_its_run_or_says_why_not(schedule: Schedule, length: float
 
 @given(schedules, st.integers(1, 3000), st.integers(0, 2**32))
 @settings(max_examples=100, deadline=None)
-def test_what_passed_without_a_daemon_is_made_up_for_or_missed(
-    schedule: Schedule, minutes: int, seed: int
-) -> None:
+def test_what_passed_without_a_daemon_is_made_up_for_or_missed(schedule: Schedule, minutes: int, seed: int) -> None:
     here = world(schedule, 0.5, seed)
     here.settle()
     before = dict(here.host.taken_up)
