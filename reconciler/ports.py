@@ -15,6 +15,7 @@ from reconciler.core.model import Container, SeenImage, Volume
 from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver
 from reconciler.core.progress import Progress
 from reconciler.core.starting import Hook, When
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Quarantine
 
 Report = Callable[[Progress], None]
@@ -72,7 +73,7 @@ class Runtime(Protocol):
 
 
 class Revisions(Protocol):
-    """What is remembered of revisions; it outlives containers, daemon and boots."""
+    """What is remembered of revisions and of apps that left; it outlives containers, daemon and boots."""
 
     def keep(self, id: str, name: str, revision: str) -> None:
         """Keep what container `id` was made from as the last good revision of `name`; none when it is not known."""
@@ -82,6 +83,9 @@ class Revisions(Protocol):
 
     def forget(self, good: tuple[str, ...], quarantined: tuple[str, ...]) -> None:
         """Forget the last good revisions of these names, and that these revisions failed."""
+
+    def note_removals(self, removals: Removals | None) -> None:
+        """Remember which apps left, or forget it; it lasts once this has returned."""
 
 
 class Runs(Protocol):

@@ -77,6 +77,7 @@ class Settings:
     image_age: int = 7 * 86400  # seconds after which an image that nothing uses goes
     image_disk: int = 85  # percent; on a fuller disk it goes at once
     restart_unhealthy: bool = True  # start containers again whose health test fails
+    max_removal: int | None = 3  # apps that may go at once though they are more than half; None: all of them
     logs: LogLimits = field(default_factory=LogLimits)
     image_limits: ImageLimits = field(default_factory=ImageLimits)
     trust: tuple[TrustRule, ...] = ()

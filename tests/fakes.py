@@ -30,10 +30,12 @@ from reconciler.core.oneshots import recalled
 from reconciler.core.progress import Progress
 from reconciler.core.reference import image_key
 from reconciler.core.starting import Hook, When
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Draining, Good, Quarantine
 from reconciler.errors import HostError
 from reconciler.ports import Ports, Report
-from tests.fake_revisions import FakeRevisions
+from tests.fake_firewall import FakeFirewall
+from tests.fake_revisions import FakeRevisions, refuse
 from tests.fake_runs import FakeRuns
 
 
@@ -80,6 +82,9 @@ class FakeHost:
         self.good: dict[str, Good] = {}
         self.quarantined: dict[str, Quarantine] = {}
         self.runs = FakeRuns(self)
+        self.refused: dict[str, str] = {}  # by revision
+        self.unfit: Callable[[Container], str] = lambda _: ""  # "made" or "started", which it cannot be
+        self.removals: Removals | None = None
 
     def ports(self) -> Ports:
         return Ports(
@@ -89,7 +94,7 @@ class FakeHost:
             revisions=FakeRevisions(self),
             runs=self.runs,
             networks=_Networks(self),
-            firewall=_Firewall(self),
+            firewall=FakeFirewall(self),
             names=_Names(self),
             volumes=_Volumes(self),
         )
@@ -111,6 +116,8 @@ class FakeHost:
             quarantined=dict(self.quarantined),
             jobs=dict(self.runs.jobs),
             ended=dict(self.runs.ended),
+            refused=dict(self.refused),
+            removals=self.removals,
         )
 
     def with_links(self, seen: SeenContainer) -> SeenContainer:
@@ -186,6 +193,7 @@ class FakeHost:
         for other in self.containers.values():
             if isinstance(other.state, Running) and set(other.volumes) & set(seen.volumes) & self.exclusive:
                 raise IllegalCallError(f"{seen.name} and {other.name} use one exclusive volume")
+        refuse(self, self.made_from[id][0], "started", seen.revision)
         left = (*seen.leftovers, "run") if isinstance(seen.state, Exited) else seen.leftovers
         running = Running(pid=1, since=self.now)
         self.call(
@@ -265,6 +273,7 @@ class FakeHost:
         self.resolvers.clear()
         self.names.clear()
         self.resolved.clear()
+        self.refused.clear()
         for id in self.containers:
             self.put(id, state=Dead(), mounted=False, leftovers=(), health=None, hooked=frozenset())
 
@@ -283,6 +292,7 @@ class _Bundles:
                 raise IllegalCallError(f"address {end.ipv4} is given twice")
         if joint.shares and joint.shares not in host.containers:
             raise IllegalCallError(f"{container.name} joins {joint.shares[:12]}, which does not exist")
+        refuse(host, container, "made", revision)
         seen = SeenContainer(
             id=id, name=container.name, app=container.app, service=container.service, replica=container.replica,
             spec=container.spec, revision=revision, image=container.image, image_digest=image.digest,
@@ -346,20 +356,6 @@ class _Networks:
 
     def disconnect(self, id: str) -> None:
         self.host.call("disconnect", lambda: self.host.attached.pop(id, None))
-
-
-class _Firewall:
-    def __init__(self, host: FakeHost) -> None:
-        self.host = host
-
-    def apply(self, text: str) -> None:
-        self.host.call("apply", lambda: setattr(self.host, "table", text))
-
-    def remove(self) -> None:
-        self.host.call("remove table", lambda: setattr(self.host, "table", ""))
-
-    def guard(self, subnets: tuple[str, ...]) -> None:
-        self.host.call("guard", lambda: setattr(self.host, "guarded", subnets))
 
 
 class _Names:

@@ -164,6 +164,7 @@ OPTIONS = (
     Option("image_age", _integer(0, 1 << 31), "SECONDS", "how long images are kept that nothing uses"),
     Option("image_disk", _integer(1, 100), "PERCENT", "how full the disk may be before they go at once"),
     Option("restart_unhealthy", _switch, "BOOLEAN", "whether containers whose health test fails are started again"),
+    Option("max_removal", _integer(0, 1 << 31), "COUNT", "how many apps may go at once though they are more than half"),
     Option("log_size", _size, "BYTES", "how large one log file of a container may become"),
     Option("log_files", _integer(1, 100), "COUNT", "how many log files of a container are kept"),
     Option("insecure_registries", _hosts, "HOSTS", "registries that may be spoken to without verified TLS"),

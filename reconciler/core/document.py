@@ -99,6 +99,18 @@ class Networking:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One entry of `pre_start`. What is None or "" is as in the image, or in the service when that has the same."""
+
+    image: str
+    command: tuple[str, ...] | None = None
+    user: str = ""
+    working_dir: str = ""
+    environment: Pairs = ()  # the service's among them
+    per_replica: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """One service, or one job, which has a `schedule`. `mounts` name volumes by their key in the document."""
 
@@ -115,6 +127,7 @@ class Service:
     networking: Networking = field(default_factory=Networking)
     depends_on: tuple[Dependency, ...] = ()
     healthcheck: Healthcheck | None = None
+    pre_start: tuple[Step, ...] = ()
     hooks: Hooks = field(default_factory=Hooks)
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()

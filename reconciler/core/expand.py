@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from posixpath import basename, dirname, splitext
 
-from reconciler.core.document import Document, NetworkDeclaration, Place, PortMapping, Service, VolumeDeclaration
+from reconciler.core.document import Document, NetworkDeclaration, Place, PortMapping, Service, Step, VolumeDeclaration
+from reconciler.core.health import Healthcheck
 from reconciler.core.joining import declared
-from reconciler.core.model import Container, Mount, Volume, VolumeMount
-from reconciler.core.networking import Attachment, Network
-from reconciler.core.starting import Dependency
+from reconciler.core.model import Container, Mount, PullPolicy, Restart, Volume, VolumeMount, revision
+from reconciler.core.networking import Attachment, Network, Pairs
+from reconciler.core.starting import Dependency, Hooks
 from reconciler.errors import Problem
 
 FOLDER_SPECS = ("compose.yaml", "compose.yml", "compose.toml", "docker-compose.yaml", "docker-compose.yml")
@@ -87,7 +88,7 @@ class _Expander:
             name=self.name,
             spec=self.spec,
             at=self.document.at,
-            containers=tuple(container for service in services for container in self._replicas(service)),
+            containers=tuple(container for service in services for container in self._with_steps(service)),
             networks=tuple((self._network(entry), entry.at) for entry in self.document.networks if not entry.external),
             joins=tuple(join for service in services for join in self._joins(service)),
             volumes=tuple(self._volumes()),
@@ -142,6 +143,18 @@ class _Expander:
         first = self._connected(self._container(service), service)
         for replica in range(1, service.replicas + 1):
             yield replace(first, name=f"{self.name}-{service.name}-{replica}", replica=replica)
+
+    def _with_steps(self, service: Service) -> Iterator[Container]:
+        """Its replicas, each with what is run before it: the same containers for all of them, or some of its own."""
+        steps: dict[str, Container] = {}
+        for main in self._replicas(service):
+            before: Pairs = ()
+            for number, step in enumerate(service.pre_start, 1):
+                own = replace(_prepared(main, number, step), steps=before)
+                shared = steps.setdefault(own.name, own)
+                before = (*before, (shared.name, revision(shared, "")))
+            yield replace(main, steps=before)
+        yield from steps.values()
 
     def _container(self, service: Service) -> Container:
         return Container(
@@ -198,6 +211,36 @@ class _Expander:
             expose=service.networking.expose,
             egress=service.networking.egress,
         )
+
+
+def _prepared(main: Container, number: int, step: Step) -> Container:
+    """The container of a step: as the service's, but for what it says itself and what only one of them can have."""
+    same, replica = step.image == main.image, main.replica if step.per_replica else 1
+    service = f"{main.service}-pre-start-{number}"
+    return replace(
+        main,
+        name=f"{main.app}-{service}-{replica}",
+        service=service,
+        replica=replica,
+        prepares=main.service,
+        image=step.image,
+        entrypoint=None,
+        command=step.command,
+        environment=step.environment,
+        user=step.user or (main.user if same else ""),
+        working_dir=step.working_dir or main.working_dir,
+        networks=tuple(
+            replace(attachment, aliases=(), ipv4_address="", ipv6_address="", mac_address="")
+            for attachment in main.networks
+        ),
+        hostname="",
+        ports=(),
+        expose=(),
+        healthcheck=Healthcheck(test=None),
+        hooks=Hooks(),
+        restart=Restart(policy="on-failure"),
+        pull_policy=main.pull_policy if same and main.pull_policy.when != "always" else PullPolicy(),
+    )
 
 
 def _dependencies(service: Service) -> tuple[Dependency, ...]:

@@ -48,7 +48,7 @@ def asked_since(scene: Scene, now: float) -> dict[str, float]:
     """`pull_policy: always` means before each creation of an instance, and once when the daemon starts."""
     found: dict[str, float] = {}
     for name, container in scene.desired.containers.items():
-        if container.pull_policy.when == "always":
+        if container.pull_policy.when == "always" and not container.prepares:
             found[name] = max(scene.policy.started, _made_at(scene, container, now) - images.JUST_NOW)
     return found
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
+from reconciler.core.canonical import canonical
 from reconciler.core.health import Health, Healthcheck
 from reconciler.core.jobs import Ended, Job, Schedule
 from reconciler.core.networking import Attachment, Destination, Endpoint, Listener, Network, Pairs, Port, SeenNetwork
 from reconciler.core.starting import Dependency, Hooks, When
+from reconciler.core.tombstones import Removals, Tombstones
 from reconciler.core.updates import Draining, Good, Quarantine, Updates
 
 # --- what a container is made of -----------------------------------------------------------------------------
@@ -135,6 +137,8 @@ class Container:
     depends_on: tuple[Dependency, ...] = ()
     healthcheck: Healthcheck | None = None  # as declared; None is the image's own
     hooks: Hooks = field(default_factory=Hooks)
+    steps: Pairs = ()  # pre_start: the containers that are run before it, and what they are, as a digest
+    prepares: str = ""  # the service before which it is run, when it is one of these
     platform: str = ""  # os/architecture[/variant], "" means the host's own
     pull_policy: PullPolicy = field(default_factory=PullPolicy)
     locked: str = ""
@@ -180,6 +184,7 @@ class Desired:
     held: Mapping[str, str] = field(default_factory=dict)
     unavailable: str = ""
     vanished: Mapping[str, float] = field(default_factory=dict)
+    tombstones: Tombstones = field(default_factory=Tombstones)
     unlocked: tuple[str, ...] = ()
 
 
@@ -255,6 +260,7 @@ class Exited:
     since: float  # when that run had started
     oom: bool = False
     stopped: bool = False  # we had sent the stop signal
+    said: str = ""  # its last line of output, when it failed
 
 
 State = Dead | Created | Running | Exited
@@ -351,7 +357,9 @@ class Observed:
     disk_used: float = 0.0  # the share of the image store's file system that is in use
     mirrors: Mapping[str, str] = field(default_factory=dict)  # mirrors of registries that were passed over, and why
     good: Mapping[str, Good] = field(default_factory=dict)  # by the name of the container
+    removals: Removals | None = None  # of apps, lately
     quarantined: Mapping[str, Quarantine] = field(default_factory=dict)  # by revision
+    refused: Mapping[str, str] = field(default_factory=dict)  # revisions that cannot be made or started here, and why
     jobs: Mapping[str, Job] = field(default_factory=dict)  # by the name of their containers
     ended: Mapping[str, Ended] = field(default_factory=dict)  # by the name of the container
 
@@ -364,31 +372,10 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def canonical(value: object) -> object:
-    """`value` as JSON data, without what equals its default, so that a new field changes no existing digest."""
-    if is_dataclass(value) and not isinstance(value, type):
-        kept = {
-            entry.name: canonical(getattr(value, entry.name))
-            for entry in fields(value)
-            if not _is_default(value, entry)
-        }
-        return {"kind": type(value).__name__, **kept} if isinstance(value, Mount) else kept
-    if isinstance(value, tuple):
-        return [canonical(item) for item in value]
-    return value
-
-
-def _is_default(value: object, entry: Field[object]) -> bool:
-    default = entry.default
-    if default is MISSING and entry.default_factory is not MISSING:
-        default = entry.default_factory()
-    return bool(getattr(value, entry.name) == default)
-
-
 @lru_cache(maxsize=4096)
 def revision(container: Container, image_digest: str) -> str:
     """Digest of everything that makes a container what it is; the same in every release (a frozen test)."""
-    kept = canonical(container)
+    kept = canonical(container, Mount)
     assert isinstance(kept, dict)
     parts = {key: value for key, value in kept.items() if key not in OUTSIDE_REVISION}
     text = json.dumps({"container": parts, "image": image_digest}, sort_keys=True, separators=(",", ":"))

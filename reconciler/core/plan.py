@@ -11,7 +11,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from reconciler.core import images, instances, jobruns, lifecycle, making, naming, networks, oneshots, order, rollout
+from reconciler.core import (
+    images,
+    instances,
+    jobruns,
+    lifecycle,
+    making,
+    naming,
+    networks,
+    oneshots,
+    order,
+    preparing,
+    removal,
+    rollout,
+)
 from reconciler.core.addresses import Refused
 from reconciler.core.instances import Replica
 from reconciler.core.model import (
@@ -58,6 +71,7 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
     busy = {task.key for task in doing}
     entries = chain(
         _specs(found, now),
+        removal.entries(found.removal, desired, observed),
         images.pulls(desired.containers, observed.images, making.asked_since(found, now), now),
         networks.bridges(found, wires.resolvers, now),
         networks.guard(found),
@@ -118,7 +132,7 @@ def _containers(scene: Scene, wires: Wires, now: float, busy: Set[str]) -> Itera
     names = {key.partition("@")[0] for key in busy}
     for name, container in sorted(scene.desired.containers.items()):
         if lifecycle.key(name) not in names:
-            yield from _replica(scene, wires, container, now)
+            yield from (_step if container.prepares else _replica)(scene, wires, container, now)
     for seen in scene.leaving:
         if lifecycle.key(seen.name) not in names:
             yield _beside(scene, seen, _retired(scene, seen, now))
@@ -173,12 +187,31 @@ def _replica(scene: Scene, wires: Wires, wanted: Container, now: float) -> Itera
         yield Wait(lifecycle.key(wanted.name), str(found.bad))
 
 
+def _step(scene: Scene, wires: Wires, wanted: Container, now: float) -> Iterator[Entry]:
+    """One that is run before a service: kept, or started again, until what it prepares is there."""
+    found = instances.replica(scene, wanted)
+    needed = preparing.wanted(scene, wanted)
+    for seen in scene.instances.get(wanted.name, ()):
+        if needed and seen is found.current:
+            entries: Iterable[Entry] = _kept(scene, wires, seen, now)
+        else:
+            why = _why_replaced(scene, seen, found) if needed else f"what it prepares of {wanted.prepares} is there"
+            entries = [lifecycle.retire(seen, now, why)]
+        yield from (_beside(scene, seen, entry) for entry in entries)
+    if needed and not scene.instances.get(wanted.name) and preparing.due(scene, wanted, now):
+        wait = _not_yet(scene, wires, found, now)
+        cause = f"before {wanted.prepares}"
+        yield from [wait] if wait else making.create(scene, wires.resolvers, found, cause, now)
+
+
 def _toward(scene: Scene, wires: Wires, found: Replica, now: float) -> Iterator[Entry]:
     """What brings the wanted instance into force, or keeps it there."""
     if found.current:
         yield from _new(scene, wires, found, found.current, now)
     elif found.stuck or found.over:
         return
+    elif judgement := rollout.judged(scene, found, now):
+        yield judgement
     elif (wait := _not_yet(scene, wires, found, now)) or (found.others and (wait := rollout.turn(scene, found, now))):
         yield wait
     elif found.others and (rollout.idle(found) or rollout.apart(scene, found)):
@@ -198,7 +231,10 @@ def _not_yet(scene: Scene, wires: Wires, found: Replica, now: float) -> Wait | N
         return Wait(lifecycle.key(container.name), reason, now + LISTEN_AGAIN, reads=LISTENERS)
     if reason := naming.unserved(scene, wires.resolvers, container):
         return Wait(lifecycle.key(container.name), reason)
-    return None
+    if found.bad or (found.others and rollout.exclusive(scene, container)):
+        return None  # its steps ran when it was new; or they can run only when the old one is gone
+    reason, passing = preparing.unprepared(scene, container)
+    return Wait(lifecycle.key(container.name), reason, passing=passing) if reason else None
 
 
 def _first_stop(scene: Scene, found: Replica, now: float) -> Entry:
@@ -247,7 +283,7 @@ def _why_replaced(scene: Scene, seen: SeenContainer, found: Replica) -> str:
     if seen.damaged:
         return seen.damaged
     if found.bad:
-        return str(found.bad)
+        return f"back from revision {found.bad.revision[:12]}, which {found.bad.fault}"
     if container.shares and seen.revision == revision(container, seen.image_digest):
         return f"{container.shares}, whose network it shares, was replaced"
     if changed := instances.moved(scene, seen):

@@ -20,6 +20,7 @@ from reconciler.core.process import capabilities
 from reconciler.core.starting import Dependency, Hooks
 
 PREFIX = "io.reconciler."
+REVISION = f"{PREFIX}revision"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

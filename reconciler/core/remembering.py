@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reconciler.core.jobs import Ended, Job
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Quarantine
 
 
@@ -37,7 +38,7 @@ class KeepGood:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineRevision:
-    """Remember that a revision failed, with the last lines of the container `id`."""
+    """Remember that a revision failed, with the last lines of the container `id`, "" when none could be made."""
 
     id: str
     quarantine: Quarantine
@@ -90,3 +91,19 @@ class ForgetRuns:
 
 
 RunStep = KeepJob | KeepEnd | ForgetRuns
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRemovals:
+    """Remember which apps were there and which of them left, or forget that."""
+
+    removals: Removals | None
+
+    def __str__(self) -> str:
+        if self.removals is None:
+            return "forget which apps left"
+        left = f", and that {', '.join(self.removals.gone)} may go" if self.removals.gone else ""
+        return f"note that there are {len(self.removals.apps)} apps{left}"
+
+
+RevisionStep = KeepGood | QuarantineRevision | ForgetRevisions | NoteRemovals

@@ -160,8 +160,9 @@ def project(snapshot: Snapshot) -> Status:
     for seen in sorted(snapshot.observed.containers.values(), key=lambda seen: seen.created_at):
         if not resting(seen):  # what became of a job's run stands with the job
             seen_by_name[seen.name] = seen
-    wanted = {name for name, container in snapshot.desired.containers.items() if container.schedule is None}
-    names = sorted(wanted | seen_by_name.keys())
+    containers_of = snapshot.desired.containers.items()
+    lasting = {name for name, wanted in containers_of if not wanted.prepares and wanted.schedule is None}
+    names = sorted({*lasting, *seen_by_name})
     containers = tuple(
         _container(
             snapshot.desired.containers.get(name),

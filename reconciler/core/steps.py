@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from reconciler.core.model import Container, SeenImage, Volume
 from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver
 from reconciler.core.reference import image_key
-from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, QuarantineRevision, RunStep
+from reconciler.core.remembering import DrainContainer, RevisionStep, RunStep
 from reconciler.core.starting import Hook, When
 
 
@@ -303,8 +303,6 @@ NetworkStep = (
     | WriteNames
     | ResolveNames
 )
-
-RevisionStep = KeepGood | QuarantineRevision | ForgetRevisions
 
 Step = (
     PullImage

@@ -16,7 +16,9 @@ from reconciler.core.remembering import (
     KeepEnd,
     KeepGood,
     KeepJob,
+    NoteRemovals,
     QuarantineRevision,
+    RevisionStep,
     RunStep,
 )
 from reconciler.core.steps import (
@@ -38,7 +40,6 @@ from reconciler.core.steps import (
     RemoveNetwork,
     RemoveRuleset,
     ResolveNames,
-    RevisionStep,
     RotateLog,
     RunHooks,
     ServeNames,
@@ -102,7 +103,7 @@ def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PL
             ports.bundles.remove(id)
         case RotateLog(id, _):
             ports.bundles.rotate_log(id)
-        case KeepGood() | QuarantineRevision() | ForgetRevisions():
+        case KeepGood() | QuarantineRevision() | ForgetRevisions() | NoteRemovals():
             perform_on_revisions(step, ports)
         case KeepJob() | KeepEnd() | ForgetRuns():
             perform_on_runs(step, ports)
@@ -119,6 +120,8 @@ def perform_on_revisions(step: RevisionStep, ports: Ports) -> None:
             ports.revisions.quarantine(id, quarantine)
         case ForgetRevisions(good, quarantined):
             ports.revisions.forget(good, quarantined)
+        case NoteRemovals(removals):
+            ports.revisions.note_removals(removals)
         case _:
             assert_never(step)
 

@@ -14,7 +14,7 @@ import select
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from reconciler.core.changes import changes, news
@@ -28,6 +28,7 @@ from reconciler.core.resolve import missing, resolve
 from reconciler.core.scene import Policy
 from reconciler.core.status import Host, Snapshot
 from reconciler.core.steps import CheckImage, Plan, PullImage, Task
+from reconciler.core.tombstones import Tombstones
 from reconciler.daemon.events import Events
 from reconciler.daemon.execute import execute
 from reconciler.daemon.queue import Queue, Retries
@@ -51,6 +52,7 @@ class Specs:
     apps: Mapping[str, str] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
     doubtful: str = ""  # why no specs may not mean that none are wanted
+    tombstones: Tombstones = field(default_factory=Tombstones)
 
 
 class Pool(Protocol):
@@ -292,9 +294,9 @@ class Loop:
 def meaning(specs: Specs, observed: Observed) -> Desired:
     """What the specs mean together. In a conflict between two of them, the app that runs already keeps what it has."""
     established = _established(observed)
-    unavailable = specs.unavailable or (specs.doubtful if established else "")
+    unavailable = specs.unavailable or (specs.doubtful if established - specs.tombstones.apps else "")
     desired = resolve(specs.documents, established, unavailable, specs.apps)
-    return locked(desired, specs.lock, observed)
+    return locked(replace(desired, tombstones=specs.tombstones), specs.lock, observed)
 
 
 def _established(observed: Observed) -> frozenset[str]:

@@ -29,7 +29,7 @@ from reconciler.daemon.queue import Queue, Retries
 from reconciler.daemon.watch import Watch
 from reconciler.daemon.workers import Workers
 from reconciler.errors import HostError
-from reconciler.host import health
+from reconciler.host import health, refused
 from reconciler.host.bundles import ContainerBundles
 from reconciler.host.cgroups import Cgroups, detect
 from reconciler.host.doorbells import drain, open_rules_doorbell
@@ -121,6 +121,8 @@ def adapters(settings: Settings) -> Adapters:
         names=names.look,
         revisions=revisions.look,
         runs=runs.look,
+        refused=partial(refused.read, settings),
+        removals=revisions.removals,
         listeners=listening,
     )
     return Adapters(
@@ -148,6 +150,7 @@ def policy(settings: Settings, started: float = 0.0) -> Policy:
         disk_limit=settings.image_disk / 100,
         image_age=float(settings.image_age),
         restart_unhealthy=settings.restart_unhealthy,
+        max_removal=settings.max_removal,
         started=started,
         mark=settings.packet_mark,
     )
@@ -159,7 +162,7 @@ def specs(settings: Settings) -> Callable[[], Specs]:
 
     def load() -> Specs:
         documents, unavailable = found.load()
-        return Specs(documents, unavailable, found.apps, found.lock, found.doubtful)
+        return Specs(documents, unavailable, found.apps, found.lock, found.doubtful, found.tombstones)
 
     return load
 

@@ -1,7 +1,8 @@
-"""What is remembered of revisions, as small files below the state directory: the last good ones, and those that failed.
+"""What is remembered of revisions and of apps that left, as small files below the state directory.
 
 `good/<name>.json` is what a container can be made from again, `quarantine/<revision>.json` why a revision is not tried
-again. Written whole and durable, for they outlive containers and boots; a file that cannot be read counts for nothing.
+again, `removals.json` who left lately. Written whole and durable, for they outlive containers and boots; a file that
+cannot be read counts for nothing.
 `<containers>/<id>/made-from.json`, which `host.bundles` writes, is where the first kind comes from.
 """
 
@@ -15,9 +16,10 @@ from typing import TypeVar
 
 from reconciler.core.decode import decode
 from reconciler.core.model import Container, SeenImage
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Good, Quarantine
 from reconciler.errors import HostError
-from reconciler.host import files, logs
+from reconciler.host import files, logs, refused
 from reconciler.settings import Settings
 
 MADE_FROM = "made-from.json"
@@ -31,9 +33,11 @@ class RevisionFiles:
     """The port `Revisions`, and its reader."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._containers = settings.containers
         self._good = settings.state / "good"
         self._quarantine = settings.state / "quarantine"
+        self._removals = settings.state / "removals.json"
 
     def keep(self, id: str, name: str, revision: str) -> None:
         """Keep what container `id` was made from as the last good revision of `name`; none when it is not known."""
@@ -52,7 +56,9 @@ class RevisionFiles:
         _write(path, json.dumps(asdict(told)), f"remember that revision {quarantine.revision[:12]} failed")
 
     def forget(self, good: tuple[str, ...], quarantined: tuple[str, ...]) -> None:
-        """Forget the last good revisions of these names, and that these revisions failed."""
+        """Forget the last good revisions of these names, and that these revisions failed or were refused."""
+        for revision in quarantined:
+            refused.take_back(self._settings, revision)
         gone = [self._good / f"{name}.json" for name in good]
         gone += [self._quarantine / f"{revision}.json" for revision in quarantined]
         for path in gone:
@@ -60,6 +66,23 @@ class RevisionFiles:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise HostError(f"cannot forget {path}: {error.strerror}") from error
+
+    def note_removals(self, removals: Removals | None) -> None:
+        """Remember which apps left, or forget it."""
+        if removals is not None:
+            _write(self._removals, json.dumps(asdict(removals)), "note which apps left")
+            return
+        try:
+            self._removals.unlink(missing_ok=True)
+        except OSError as error:
+            raise HostError(f"cannot forget which apps left: {self._removals}: {error.strerror}") from error
+
+    def removals(self) -> Removals | None:
+        """Which apps left lately."""
+        try:
+            return decode(Removals, json.loads(self._removals.read_text()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def look(self) -> tuple[Mapping[str, Good], Mapping[str, Quarantine]]:
         """All of them: the good ones by the container's name, the failed ones by revision."""

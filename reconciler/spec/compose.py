@@ -31,7 +31,7 @@ from reconciler.spec.addressing import (
 )
 from reconciler.spec.destinations import Egress
 from reconciler.spec.model import Model
-from reconciler.spec.starting import Healthcheck, Hook, Needed
+from reconciler.spec.starting import Healthcheck, Hook, Needed, Step
 from reconciler.spec.tree import Path
 from reconciler.spec.triggers import Fires, History, Timed, Triggers
 from reconciler.spec.types import (
@@ -216,6 +216,8 @@ class Service(Workload):
     """One service of an app."""
 
     refused: ClassVar[refusals.Reasons] = refusals.SERVICE
+    pre_start: tuple[Step, ...] = ()
+    """Run one after the other, each in a container of its own, before a new container of the service is made."""
     post_start: tuple[Hook, ...] = ()
     """Run one after the other each time after the container was started."""
     pre_stop: tuple[Hook, ...] = ()
@@ -362,6 +364,7 @@ MODELS: Final[dict[Shape, type[Model]]] = {
     (): Compose,
     ("services", "*"): Service,
     **{("services", "*", *path): model for path, model in _OF_A_WORKLOAD.items()},
+    ("services", "*", "pre_start", "*"): Step,
     ("services", "*", "post_start", "*"): Hook,
     ("services", "*", "pre_stop", "*"): Hook,
     ("services", "*", "deploy"): Deploy,

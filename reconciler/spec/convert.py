@@ -13,6 +13,7 @@ from reconciler.core.document import (
     Dependency,
     NetworkDeclaration,
     Service,
+    Step,
     VolumeDeclaration,
 )
 from reconciler.core.health import INHERITED, Healthcheck
@@ -65,8 +66,10 @@ class Converter:
 
     def _service(self, model: compose.Compose, name: str, connector: Connector) -> Service:
         entry, path = model.services[name], ("services", name)
+        service = self._workload(model, path, entry, connector)
         return replace(
-            self._workload(model, path, entry, connector),
+            service,
+            pre_start=tuple(self._steps(entry, service.image, path)),
             hooks=Hooks(post_start=self._hooks(entry.post_start), pre_stop=self._hooks(entry.pre_stop)),
             restart=_restart(entry.restart),
             resources=self._resources(entry, entry.deploy.resources.limits, path),
@@ -120,6 +123,19 @@ class Converter:
             yield Dependency(
                 service=service, condition=needed.condition, required=needed.required, restart=needed.restart, at=at
             )
+
+    def _steps(self, entry: compose.Service, image: str, path: Path) -> Iterator[Step]:
+        own = self._environment(entry, path) if entry.pre_start else ()
+        for index, step in enumerate(entry.pre_start):
+            with self.report.at((*path, "pre_start", index, "image")):
+                yield Step(
+                    image=canonical(step.image, self.files.folder) if step.image else image,
+                    command=step.command,
+                    user=step.user,
+                    working_dir=step.working_dir,
+                    environment=tuple(sorted((dict(own) | self._known(step.environment)).items())),
+                    per_replica=step.per_replica,
+                )
 
     def _hooks(self, entries: tuple[starting.Hook, ...]) -> tuple[Hook, ...]:
         return tuple(

@@ -60,7 +60,6 @@ SERVICE: Final[Reasons] = {
     "oom_kill_disable": _LATER,
     "oom_score_adj": _LATER,
     "pid": _NAMESPACE,
-    "pre_start": "not supported yet; make it a service, and depend on it with service_completed_successfully",
     "privileged": "not supported yet; add single capabilities with 'cap_add'",
     "profiles": "not supported yet; what stands in a spec runs",
     "provider": _LATER,

@@ -54,6 +54,7 @@ def test_every_setting_can_stand_in_the_file(file: Path) -> None:
         pulls = 2
         image_age = 3600
         image_disk = 70
+        max_removal = 5
         log_size = "1m"
         log_files = 3
         insecure_registries = ["localhost:5000"]
@@ -66,7 +67,7 @@ def test_every_setting_can_stand_in_the_file(file: Path) -> None:
         instance="two", specs=Path("/srv/specs"), state=Path("/srv/state"), run=Path("/run/two"), runtime="crun",
         monitor="/usr/bin/conmon", cgroup_driver="systemd", socket_group="ops", address_pool="10.8.0.0/16",
         cni_path=("/srv/cni",), network_prefix=26, packet_mark=1 << 26, resync=5.0, workers=8, pulls=2,
-            restart_unhealthy=False,
+            restart_unhealthy=False, max_removal=5,
         logs=LogLimits(size=1 << 20, files=3), insecure_registries=("localhost:5000",), image_age=3600, image_disk=70,
         registry_ca=Path("/etc/ca.pem"), registry_auth=Path("/etc/auth.json"),
         registry_mirrors=("docker.io=http://localhost:5000",), registry_hosts=Path("/etc/certs.d"),

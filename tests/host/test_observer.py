@@ -61,6 +61,8 @@ class Host:
                 names=lambda full: SeenNames(),
                 revisions=lambda: ({}, {}),
                 runs=lambda: ({}, {}),
+                refused=dict,
+                removals=lambda: None,
                 listeners=lambda owners: (),
             )
         )

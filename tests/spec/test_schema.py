@@ -41,6 +41,7 @@ COMPOSE = {
     "driver_opts priority gw_priority",
     ("services", "*", "depends_on", "*"): "condition required restart",
     ("services", "*", "healthcheck"): "test interval timeout retries start_period start_interval disable",
+    ("services", "*", "pre_start", "*"): "command image user privileged working_dir environment per_replica",
     ("services", "*", "post_start", "*"): "command user privileged working_dir environment",
     ("services", "*", "pre_stop", "*"): "command user privileged working_dir environment",
     ("services", "*", "deploy"): "mode endpoint_mode replicas labels rollback_config update_config resources "
@@ -58,7 +59,7 @@ COMPOSE = {
     ("volumes", "*"): "name driver driver_opts external labels",
 }
 # What the reference of Docker Compose 5.8 says a job has not, and what it has in place of it.
-NOT_OF_A_JOB = frozenset({"post_start", "pre_stop", "deploy"})
+NOT_OF_A_JOB = frozenset({"pre_start", "post_start", "pre_stop", "deploy"})
 COMPOSE |= {
     ("jobs", *path[1:]): keys
     for path, keys in COMPOSE.items()

@@ -27,6 +27,7 @@ from reconciler.core.names import (
 )
 from reconciler.core.networking import Listener
 from reconciler.core.oneshots import recalled
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Good, Quarantine
 from reconciler.core.wiring import disconnected, with_addresses
 from reconciler.host.observe.links import Links
@@ -56,6 +57,8 @@ class Readers:
     names: Callable[[bool], SeenNames]  # True for a look from nothing
     revisions: Callable[[], tuple[Mapping[str, Good], Mapping[str, Quarantine]]]
     runs: Callable[[], tuple[Mapping[str, Job], Mapping[str, Ended]]]
+    refused: Callable[[], Mapping[str, str]]
+    removals: Callable[[], Removals | None]
     listeners: Callable[[bool], tuple[Listener, ...]]  # True to say who they are, which takes its time
 
 
@@ -80,6 +83,7 @@ class Observer:
     _guarded: tuple[str, ...] = ()
     _revisions: tuple[Mapping[str, Good], Mapping[str, Quarantine]] = field(default_factory=lambda: ({}, {}))
     _runs: tuple[Mapping[str, Job], Mapping[str, Ended]] = field(default_factory=lambda: ({}, {}))
+    _removals: Removals | None = None
     _obstacles: tuple[str, ...] = ()
     _names: SeenNames = field(default_factory=SeenNames)
     _listeners: tuple[Listener, ...] = ()
@@ -95,7 +99,7 @@ class Observer:
         if everything or names & {SPECS, LISTENERS}:
             self._listeners = self.readers.listeners(LISTENERS in names)
         if everything or REVISIONS in names:
-            self._revisions = self.readers.revisions()
+            self._revisions, self._removals = self.readers.revisions(), self.readers.removals()
             self._runs = self.readers.runs()
         self._look_at_networks(names, everything)
         ids = (
@@ -123,6 +127,8 @@ class Observer:
             quarantined=self._revisions[1],
             jobs=self._runs[0],
             ended=self._runs[1],
+            refused=self.readers.refused(),
+            removals=self._removals,
         )
 
     def _look_at_networks(self, names: frozenset[str], everything: bool) -> None:
