@@ -50,9 +50,13 @@ def zone(name: str) -> str:
     return name
 
 
-@lru_cache(maxsize=4096)
 def following(times: Times, after: float) -> float | None:
     """The first time later than `after`, None when there is none."""
+    return _following(times, after // 60 * 60)  # all times are whole minutes, so each look of one minute hears the same
+
+
+@lru_cache(maxsize=4096)
+def _following(times: Times, after: float) -> float | None:
     expression, name = times
     for found in CronSim(expression, datetime.fromtimestamp(after, _zone(name))):
         if found.timestamp() > after:  # where the clock shows a time twice the library may begin with the first

@@ -1,8 +1,8 @@
 """One-shot services: what has had its run does not run again, also after a reboot, before its revision changes. Pure.
 
 That is `restart: "no"`, and `on-failure` once it ended well. What is noted here is read back into what is observed, so
-that everything else sees a container that has ended. What serves somebody has no run, and an end by a signal is not
-noted: that is how whoever turns the host off ends what runs. Called by `plan` and by the observer.
+that everything else sees a container that has ended. What serves or prepares somebody is no such service, and an end by
+a signal is not noted: that is how whoever turns the host off ends what runs. Called by `plan` and by the observer.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def noted(scene: Scene, found: Replica) -> Iterator[Task]:
     seen = found.current
     if seen is None or not isinstance(seen.state, Exited) or seen.state.code in SIGNALS:
         return
-    if found.wanted.ports or seen.healthcheck:
+    if found.wanted.ports or found.wanted.healthcheck or found.wanted.prepares:
         return
     known = scene.observed.ended.get(seen.name)
     if finished(seen, found.wanted.restart) and (known is None or known.revision != seen.revision):

@@ -56,7 +56,8 @@ def start(decision: Decision, seen: SeenContainer, now: float) -> Job:
     """What is to be remembered just before `seen` is started for the due time."""
     assert decision.due is not None
     stale = tuple(
-        replace(run, ended=now, said="it could not be started") if run.open else run for run in decision.job.runs
+        replace(run, ended=now, said="never started, as it could not be") if run.open else run
+        for run in decision.job.runs
     )
     job = replace(decision.job, runs=stale)
     run = Run(scheduled=decision.due, id=seen.id, started=now)
@@ -106,7 +107,7 @@ def _told(runs: Sequence[Run], instances: Instances, now: float) -> Iterator[Run
 
 def _ended(run: Run, seen: SeenContainer | None, now: float) -> Run:
     if seen is None:
-        return replace(run, ended=now, said="its container is gone")
+        return replace(run, ended=now, said="lost with its container")
     if interrupted(seen):
         return replace(run, ended=now, said="interrupted by a restart of the host")
     if isinstance(seen.state, Exited):

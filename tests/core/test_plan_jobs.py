@@ -151,6 +151,16 @@ def test_how_it_ended_is_written_down_and_nothing_is_started_again(state: Exited
     assert lines(there(told, run(state, DUE))) == []
 
 
+def test_one_that_could_not_be_started_makes_way_for_the_next_time() -> None:
+    failing, fresh = run(Dead()), run(Dead(), DUE, created_at=DUE + 1.0)
+    before = known(BEFORE, begun(BEFORE))
+    assert lines(there(before, failing))[0].endswith("at 10.0.7.3 (due at 1970-01-01 01:23 UTC)")
+    assert kept(made(desired(SAVE), there(before, failing, fresh))).runs == (
+        begun(BEFORE, ended=NOW, said="never started, as it could not be"),
+        Run(scheduled=DUE, id=at(DUE), started=NOW),
+    )
+
+
 # --- overlap -----------------------------------------------------------------------------------------------------
 
 RUNS = run(Running(pid=1, since=4921.0))
@@ -214,6 +224,13 @@ def test_a_clock_that_was_a_year_ahead_counts_for_nothing() -> None:
     found = made(desired(SAVE), there(known(NOW + 365 * 86400.0)))
     assert str(found) == f"{NOTE} (the clock was set)"
     assert made(desired(SAVE), there(known(NOW + 3600.0))).converged, "what was done an hour ahead is done"
+
+
+def test_a_time_that_had_its_run_has_it_once_also_when_the_clock_is_set_back() -> None:
+    over = begun(DUE, ended=4990.0, code=0)
+    observed = there(known(BEFORE, over), run(Exited(code=0, at=4990.0, since=4981.0), DUE))
+    assert lines(observed) == [f"{NOTE} (the clock was set)"]
+    assert kept(made(desired(SAVE), observed)) == known(DUE, over)
 
 
 # --- what a run needs --------------------------------------------------------------------------------------------
