@@ -133,6 +133,13 @@ def test_it_is_watched_and_drains_before_it_is_stopped() -> None:
     assert lines(NEW, in_force(drained(NOW - 1), new(since=NOW - 3))) == [
         "container:shop-web-1: waits: is watched for 5 s"
     ]
+    soon = replace(NEW, updates=Updates(drain=0.5))
+    assert lines(soon, in_force(drained(NOW - 1), new(since=NOW - 3))) == [
+        "container:shop-web-1: waits: is watched for 5 s"
+    ], "also when all connections had their time"
+    assert lines(NEW, in_force(drained(NOW - 9.5), new(since=NOW - 13))) == [
+        "container:shop-web-1: waits: connections to the old one drain"
+    ]
     assert lines(NEW, in_force(drained(NOW - 4), new(since=NOW - 6))) == [
         "container:shop-web-1: waits: connections to the old one drain"
     ]
