@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from reconciler.core import images, instances
 from reconciler.core.model import Container, Desired, Observed, SeenImage, image_key, revision
+from reconciler.core.plan import plan
 from reconciler.core.scene import Policy, scene
-from reconciler.core.steps import CollectImages, PullImage
+from reconciler.core.steps import CollectImages, PullImage, Task
 from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Good, Quarantine
 from tests.core.hosts import NOW, POLICY, seen
@@ -101,6 +102,24 @@ def test_after_it_nothing_is_pulled_again(world: tuple[Desired, Observed]) -> No
     before, then = ({step.reference for task in images.pulls(wanted.containers, here, {}, NOW) for step in task.steps
                      if isinstance(step, PullImage)} for here in (host.images, left))  # fmt: skip
     assert before == then
+
+
+def test_nobody_is_made_of_what_is_just_being_thrown_away() -> None:
+    old = image("docker.io/library/old:1")
+    here = Observed(images={old.reference: old, WEB: image(WEB)}, collected_at=LONG_AGO)
+    (collecting,) = plan(Desired(), here, NOW, POLICY).tasks
+    wanted = desired(container(image=old.reference, networks=()))
+    (wait,) = plan(wanted, here, NOW, POLICY, (collecting,)).waits
+    assert wait.reason == "waits until it is known whether image docker.io/library/old:1 is thrown away"
+    kept = Task("collect", "", (CollectImages((old.reference,), (), 0.0),))
+    assert plan(wanted, here, NOW, POLICY, (kept,)).tasks[0].key == "container:shop-web-1"
+
+
+def test_nothing_is_thrown_away_while_an_image_is_fetched() -> None:
+    here = Observed(images={WEB: image(WEB)}, collected_at=LONG_AGO)
+    pulling = Task(f"image:{DB}", "", (PullImage(DB),))
+    assert [task.key for task in plan(Desired(), here, NOW, POLICY).tasks] == ["collect"]
+    assert plan(Desired(), here, NOW, POLICY, (pulling,)).converged
 
 
 @given(hosts())
