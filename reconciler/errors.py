@@ -19,6 +19,10 @@ class HostError(ReconcilerError):
     """The host did not do what was asked; the same may work later."""
 
 
+class UnfitError(HostError):
+    """What is to run cannot run here: the same image and spec will hardly do so later, though they are tried again."""
+
+
 class SpecError(ReconcilerError):
     """What a user wrote cannot be meant; trying again changes nothing.
 

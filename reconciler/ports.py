@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from reconciler.core.jobs import Ended, Job
 from reconciler.core.model import Container, SeenImage, Volume
 from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver
 from reconciler.core.progress import Progress
@@ -87,6 +88,19 @@ class Revisions(Protocol):
         """Remember which apps left, or forget it; it lasts once this has returned."""
 
 
+class Runs(Protocol):
+    """What is remembered of what was run to its end; it outlives containers, daemon and boots."""
+
+    def keep_job(self, job: Job) -> None:
+        """Remember this of a job, in place of what was remembered; it lasts once this has returned."""
+
+    def keep_end(self, ended: Ended) -> None:
+        """Remember that a one-shot container has had its run."""
+
+    def forget(self, jobs: tuple[str, ...], ended: tuple[str, ...]) -> None:
+        """Forget the jobs and the one-shot containers of these names."""
+
+
 class Networks(Protocol):
     """Bridges, namespaces, links and addresses."""
 
@@ -151,6 +165,7 @@ class Ports:
     bundles: Bundles
     runtime: Runtime
     revisions: Revisions
+    runs: Runs
     networks: Networks
     firewall: Firewall
     names: Names

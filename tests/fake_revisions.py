@@ -5,11 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from reconciler.core.model import Container
 from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Good, Quarantine
+from reconciler.errors import UnfitError
 
 if TYPE_CHECKING:
     from tests.fakes import FakeHost
+
+
+def refuse(host: FakeHost, container: Container, what: str, revision: str) -> None:
+    """What the container asks for cannot be had here, and that is noted; a start takes it back."""
+    if host.unfit(container) == what:
+        host.refused[revision] = f"cannot be {what}"
+        raise UnfitError(f"{container.name} cannot be {what}")
+    if what == "started":
+        host.refused.pop(revision, None)
 
 
 class FakeRevisions:
@@ -34,5 +45,6 @@ class FakeRevisions:
                 self.host.good.pop(name, None)
             for revision in quarantined:
                 self.host.quarantined.pop(revision, None)
+                self.host.refused.pop(revision, None)
 
         self.host.call("forget", forget)

@@ -132,6 +132,7 @@ def lines(answer: Answer, now: float, colours: bool) -> list[str]:
     head = ("NAME", "STATE", "SINCE", "IMAGE", "PORTS", "WHY")
     tints = [[""] + [_COLOURS.get(entry["state"], "yellow")] + [""] * 3 + ["yellow"] for entry in shown]
     text = render.table(head, [_row(entry, now) for entry in shown], tints if colours else ()) if shown else []
+    text += [render.clean(f"job {job['name']}: {job['said']}") for job in answer["jobs"]]
     text += [render.clean(line) for pull in answer["pulls"] for line in _pull(pull)]
     named = {f"{kind}:{entry['name']}" for kind in ("container", "health") for entry in shown if entry["why"]}
     troubles = [trouble for trouble in answer["troubles"] if trouble["key"] not in named]

@@ -97,9 +97,21 @@ _INET = """\
 		drop
 	}
 
-	# A resolver of the network that somebody is in is never taken for a published port.
+	# What gives a packet something (a replica, the mark, an address of the host) is asked twice in a row. While a table
+	# or an element is replaced, a packet may pass the new one just before it counts and the old one when it no longer
+	# does; by the second time the new one counts.
 	chain arriving {
 		type nat hook prerouting priority -105; policy accept;
+		goto arrived
+	}
+
+	chain arriving_again {
+		type nat hook prerouting priority -104; policy accept;
+		goto arrived
+	}
+
+	# A resolver of the network that somebody is in is never taken for a published port.
+	chain arrived {
 		iifname @bridges ip saddr . ip daddr @same4 fib daddr type local th dport 53 accept
 		iifname @bridges ip6 saddr . ip6 daddr @same6 fib daddr type local th dport 53 accept
 		fib daddr type local jump publish
@@ -107,6 +119,11 @@ _INET = """\
 
 	chain leaving {
 		type nat hook output priority -105; policy accept;
+		fib daddr type local jump publish
+	}
+
+	chain leaving_again {
+		type nat hook output priority -104; policy accept;
 		fib daddr type local jump publish
 	}
 
@@ -124,6 +141,15 @@ _INET = """\
 	# takes away one rule or one element opens nothing. What is in the same network as itself is in one of ours.
 	chain marking {
 		type filter hook prerouting priority -90; policy accept;
+		goto judged
+	}
+
+	chain marking_again {
+		type filter hook prerouting priority -89; policy accept;
+		meta mark and MARK == 0 goto judged
+	}
+
+	chain judged {
 		ct state established,related goto passing
 		ct status dnat goto passing
 		ip saddr . ip daddr @same4 goto passing
@@ -158,6 +184,15 @@ _INET = """\
 	# are known by address, because a packet that br_netfilter brings along has no incoming interface here.
 	chain masquerading {
 		type nat hook postrouting priority 95; policy accept;
+		goto masqueraded
+	}
+
+	chain masquerading_again {
+		type nat hook postrouting priority 96; policy accept;
+		goto masqueraded
+	}
+
+	chain masqueraded {
 		iifname @bridges oifname != @bridges masquerade
 		ct status dnat ip saddr . ip daddr @same4 masquerade
 		ct status dnat ip6 saddr . ip6 daddr @same6 masquerade

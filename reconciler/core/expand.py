@@ -185,6 +185,7 @@ class _Expander:
             platform=service.platform,
             pull_policy=service.pull_policy,
             updates=service.updates,
+            schedule=service.schedule,
         )
 
     def _connected(self, container: Container, service: Service) -> Container:
@@ -272,14 +273,17 @@ def _problems(app: str, document: Document) -> Iterator[Problem]:
     services = {service.name: service for service in document.services}
     for service in document.services:
         for dependency in service.needs:
+            if dependency.service in services and services[dependency.service].schedule:
+                why = f"'{dependency.service}' is a job, which runs at its own times"
+                yield _problem(document, dependency.at, f"'{dependency.key}' of {service}", why)
             if dependency.service not in services and dependency.required:
                 why = f"there is no service '{dependency.service}' in this app"
-                yield _problem(document, dependency.at, f"'{dependency.key}' of service '{service.name}'", why)
+                yield _problem(document, dependency.at, f"'{dependency.key}' of {service}", why)
         yield from _never_asked(document, service, services)
         shares = service.networking.shares
         if shares and shares.service in services and not services[shares.service].replicas:
             why = f"service '{shares.service}' has no container; it has 0 replicas"
-            yield _problem(document, shares.at, f"'network_mode' of service '{service.name}'", why)
+            yield _problem(document, shares.at, f"'network_mode' of {service}", why)
     yield from _exclusive(document)
     yield from _cycles(document, services)
 
@@ -289,7 +293,7 @@ def _never_asked(document: Document, service: Service, services: dict[str, Servi
         check = services[dependency.service].healthcheck if dependency.service in services else None
         if dependency.condition == "service_healthy" and check is not None and check.test is None:
             why = f"service '{dependency.service}' is never healthy, as it has no test"
-            yield _problem(document, dependency.at, f"'{dependency.key}' of service '{service.name}'", why)
+            yield _problem(document, dependency.at, f"'{dependency.key}' of {service}", why)
 
 
 def _exclusive(document: Document) -> Iterator[Problem]:
@@ -300,7 +304,7 @@ def _exclusive(document: Document) -> Iterator[Problem]:
         for volume in {mount.volume for mount in service.mounts if isinstance(mount, VolumeMount)} & volumes:
             if service.replicas > 1 or (service.replicas and volume in users):
                 who = f"{service.replicas} replicas use it" if service.replicas > 1 else f"'{users[volume]}' uses it"
-                what = f"volume '{volume}' in service '{service.name}'"
+                what = f"volume '{volume}' in {service}"
                 yield _problem(document, service.at, what, f"it is exclusive, and {who}")
             elif service.replicas:
                 users[volume] = service.name
@@ -338,7 +342,7 @@ def _cycles(document: Document, services: dict[str, Service]) -> Iterator[Proble
         first = services[circle[0]]
         edge = next(entry for entry in first.needs if entry.service == circle[1])
         why = f"it depends on itself: {' -> '.join(circle)}"
-        yield _problem(document, edge.at, f"'{edge.key}' of service '{first.name}'", why)
+        yield _problem(document, edge.at, f"'{edge.key}' of {first}", why)
         left = _prune({name: service for name, service in left.items() if name not in circle})
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from reconciler.core.durations import human
-from reconciler.core.model import Container, Desired, Observed, SeenContainer, SeenImage, image_key, revision
-from reconciler.core.reference import is_local, moves
+from reconciler.core.model import Container, Desired, Observed, SeenContainer, SeenImage, revision
+from reconciler.core.reference import image_key, is_local, moves
 from reconciler.core.steps import CheckImage, CollectImages, PullImage, Task
 
 INTERVAL = 86400.0  # seconds between two collections
@@ -133,7 +133,8 @@ def unused(image: SeenImage, step: CollectImages) -> bool:
 def asks_first(container: Container, image: SeenImage, now: float) -> str:
     """What a new instance waits for when its tag has to be asked for before it is made; asked in vain is asked."""
     always = container.pull_policy.when == "always" and moves(container.pulls)
-    if not always or now - JUST_NOW <= max(image.checked_at, image.tried_at) <= now:
+    wanted_at = now if container.scheduled is None else container.scheduled
+    if not always or wanted_at - JUST_NOW <= max(image.checked_at, image.tried_at) <= now:
         return ""
     return f"waits for an answer what image {container.image} is now"
 

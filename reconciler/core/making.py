@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from reconciler.core import dns, images, instances, lifecycle, naming, order, rollout
+from reconciler.core import dns, images, instances, lifecycle, naming, order, rollout, scheduling
 from reconciler.core.addresses import Refused
 from reconciler.core.claims import taken
 from reconciler.core.instances import Replica
@@ -49,11 +49,18 @@ def asked_since(scene: Scene, now: float) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, container in scene.desired.containers.items():
         if container.pull_policy.when == "always" and not container.prepares:
-            image = images.image_of(container, scene.observed.images)
-            current = instances.current_instance(scene, container, image)
-            made = current.created_at if current else 0.0 if not_ready(scene, container, image) else now
-            found[name] = max(scene.policy.started, made - images.JUST_NOW)
+            found[name] = max(scene.policy.started, _made_at(scene, container, now) - images.JUST_NOW)
     return found
+
+
+def _made_at(scene: Scene, container: Container, now: float) -> float:
+    """When its instance was made, or will be; 0 when nobody makes one soon."""
+    if container.schedule:
+        return scheduling.due_since(container.schedule, scene.observed.jobs.get(container.name), now)
+    image = images.image_of(container, scene.observed.images)
+    if current := instances.current_instance(scene, container, image):
+        return current.created_at
+    return 0.0 if instances.had_its_run(scene, container, image) or not_ready(scene, container, image) else now
 
 
 def _waits_for_network(scene: Scene, name: str) -> str:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from reconciler.core.canonical import canonical
 from reconciler.core.health import Health, Healthcheck
+from reconciler.core.jobs import Ended, Job, Schedule
 from reconciler.core.networking import Attachment, Destination, Endpoint, Listener, Network, Pairs, Port, SeenNetwork
 from reconciler.core.starting import Dependency, Hooks, When
 from reconciler.core.tombstones import Removals, Tombstones
@@ -84,7 +85,9 @@ class Resources:
 
 
 # Changing one of these never needs a new container: they are read where they are needed.
-OUTSIDE_REVISION = frozenset({"spec", "restart", "depends_on", "pull_policy", "locked", "updates"})
+OUTSIDE_REVISION = frozenset(
+    {"spec", "restart", "depends_on", "pull_policy", "locked", "updates", "schedule", "scheduled"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +143,8 @@ class Container:
     pull_policy: PullPolicy = field(default_factory=PullPolicy)
     locked: str = ""
     updates: Updates = field(default_factory=Updates)
+    schedule: Schedule | None = None  # when its runs are; None for what runs all the time
+    scheduled: float | None = None  # of which time it is the run, only for one that is being made
 
     @property
     def pulls(self) -> str:
@@ -168,10 +173,9 @@ class Desired:
     """What all specs together mean.
 
     `held`: app or spec path -> why its spec cannot be used; whatever on the host carries that app or path is left
-    exactly as it is. `unavailable`: why the source itself cannot be read ("" when it can); then absence from the
-    specs proves nothing, and nothing is removed. `vanished`: apps on the host that no spec declares any more -> until
-    when they are left alone, for a directory that is being replaced is empty for a moment. `unlocked`: what is wrong
-    with the lock file or missing in it; it holds nothing.
+    exactly as it is. `unavailable`: why the source itself cannot be read ("" when it can); then nothing is removed.
+    `vanished`: apps on the host that no spec declares any more -> until when they are left alone, for a directory that
+    is being replaced is empty for a moment. `unlocked`: what is wrong with the lock file or missing; it holds nothing.
     """
 
     containers: Mapping[str, Container] = field(default_factory=dict)
@@ -303,6 +307,7 @@ class SeenContainer:
     failures: int = 0
     leftovers: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()  # the named ones it has mounted
+    scheduled: float | None = None  # of which time of a job it is the run
     draining: Draining | None = None  # of this run
     log_bytes: int = 0  # size of the newest log file
     command: tuple[str, ...] = ()  # what runs, as in the bundle
@@ -330,11 +335,10 @@ class Observed:
     """What the host shows of ours, and what of it constrains us.
 
     `ruleset` is the digest of the rendered ruleset in force, "" when our table is missing or was changed by
-    somebody else. `routes` are the subnets that the host reaches by other links than ours. `guarded` are those for
-    which routing refuses what our table does not let pass. `resolvers` has each resolver that runs by its name, with
-    `core.dns`'s digest of what it was started with, `names` the records that are in force by network. `resolved` are
-    outside names that somebody may connect to, with their addresses and when they were asked for. `obstacles` are
-    sentences: which firewall of somebody else drops what ours lets pass, and what to do.
+    somebody else. `routes` are the subnets that the host reaches by other links than ours, `guarded` those for which
+    routing refuses what our table does not let pass. `resolvers` has each resolver that runs with `core.dns`'s digest
+    of what it was started with, `names` the records in force by network. `resolved` are outside names that somebody may
+    connect to, with addresses and when they were asked for. `obstacles` say whose firewall drops what ours lets pass.
     """
 
     images: Mapping[str, SeenImage] = field(default_factory=dict)  # by `image_key`
@@ -355,11 +359,9 @@ class Observed:
     good: Mapping[str, Good] = field(default_factory=dict)  # by the name of the container
     removals: Removals | None = None  # of apps, lately
     quarantined: Mapping[str, Quarantine] = field(default_factory=dict)  # by revision
-
-
-def image_key(reference: str, platform: str) -> str:
-    """What an image in the store is known by: one reference may stand for several platforms."""
-    return f"{reference} ({platform})" if platform else reference
+    refused: Mapping[str, str] = field(default_factory=dict)  # revisions that cannot be made or started here, and why
+    jobs: Mapping[str, Job] = field(default_factory=dict)  # by the name of their containers
+    ended: Mapping[str, Ended] = field(default_factory=dict)  # by the name of the container
 
 
 # --- identity --------------------------------------------------------------------------------------------------

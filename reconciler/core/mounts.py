@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypedDict, assert_never
 
 from reconciler.core.model import BindMount, Container, Mount, TmpfsMount, VolumeMount
-from reconciler.errors import HostError
+from reconciler.errors import UnfitError
 
 SHM_SIZE = 64 * 2**20
 KERNEL_FOLDERS = ("/proc", "/sys", "/dev")
@@ -63,15 +63,15 @@ def check_mounts(container: Container) -> None:
     for mount in container.mounts:
         why = _refused(mount)
         if why:
-            raise HostError(f"cannot create container {container.name}: mount at {mount.target[:200]!r}: {why}")
+            raise UnfitError(f"cannot create container {container.name}: mount at {mount.target[:200]!r}: {why}")
     targets = destinations(container)
     for target in targets:
         if targets.count(target) > 1:
-            raise HostError(f"cannot create container {container.name}: two mounts at {target!r}")
+            raise UnfitError(f"cannot create container {container.name}: two mounts at {target!r}")
     for outer, target in zip(container.mounts, targets, strict=True):
         inner = next((other for other in targets if other.startswith(target + "/")), None)
         if inner and _shared(outer):
-            raise HostError(
+            raise UnfitError(
                 f"cannot create container {container.name}: mount at {inner!r} lies inside the writable mount at"
                 f" {target!r}; make the outer one read-only, or put the inner one elsewhere"
             )

@@ -5,7 +5,15 @@
 
 from __future__ import annotations
 
-from reconciler.core.remembering import ForgetRevisions, KeepGood, NoteRemovals, QuarantineRevision
+from reconciler.core.remembering import (
+    ForgetRevisions,
+    ForgetRuns,
+    KeepEnd,
+    KeepGood,
+    KeepJob,
+    NoteRemovals,
+    QuarantineRevision,
+)
 from reconciler.core.steps import (
     ApplyRuleset,
     CheckImage,
@@ -53,6 +61,8 @@ def touched(task: Task) -> frozenset[str]:  # noqa: C901 - one flat match, a lin
             case ServeNames() | StopNames() | WriteNames() | ResolveNames():
                 names.add(NAMES)
             case KeepGood() | QuarantineRevision() | ForgetRevisions() | NoteRemovals():
+                names.add(REVISIONS)
+            case KeepJob() | KeepEnd() | ForgetRuns():  # one look reads both
                 names.add(REVISIONS)
             case ConnectContainer() | DisconnectContainer():
                 names |= {CONTAINER + step.id, LINKS}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
+from reconciler.core.instances import replica
 from reconciler.core.lifecycle import finished
 from reconciler.core.model import Exited, Running, SeenContainer
 from reconciler.core.scene import Scene
@@ -21,6 +22,8 @@ def waits_for(scene: Scene, app: str, depends_on: Iterable[Dependency]) -> str:
     for dependency in depends_on:
         for instances in _replicas(scene, app, dependency.service):
             if any(_holds(seen, dependency.condition) for seen in instances):
+                continue
+            if not instances and _remembered(scene, app, dependency):
                 continue
             if dependency.required or not _hopeless(instances, dependency.condition):
                 return _sentence(dependency, instances)
@@ -71,6 +74,18 @@ def _holds(seen: SeenContainer, condition: Condition) -> bool:
             return isinstance(seen.state, Exited) and seen.state.code == 0 and finished(seen, seen.restart)
         case _:
             assert_never(condition)
+
+
+def _remembered(scene: Scene, app: str, dependency: Dependency) -> bool:
+    """Whether the containers of a one-shot service that are gone have had their run as they should."""
+    wanted = [
+        entry for entry in scene.desired.containers.values() if (entry.app, entry.service) == (app, dependency.service)
+    ]
+    gone = [entry for entry in wanted if entry.name not in scene.instances]
+    codes = [scene.observed.ended[entry.name].code for entry in gone if replica(scene, entry).over]
+    if dependency.condition == "service_healthy" or len(codes) < len(gone):
+        return False
+    return dependency.condition == "service_started" or not any(codes)
 
 
 def _hopeless(instances: tuple[SeenContainer, ...], condition: Condition) -> bool:

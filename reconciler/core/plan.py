@@ -14,10 +14,12 @@ from itertools import chain
 from reconciler.core import (
     images,
     instances,
+    jobruns,
     lifecycle,
     making,
     naming,
     networks,
+    oneshots,
     order,
     preparing,
     removal,
@@ -76,6 +78,7 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
         _volumes(found),
         _containers(found, wires, now, busy),
         rollout.forgotten(found, now),
+        oneshots.forgotten(found, now),
         networks.firewall(found, wires.table),
         naming.names(found, wires.resolvers, now),
         _collection(found, now, busy),
@@ -85,7 +88,9 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
         tasks=tuple(entry for entry in open_entries if isinstance(entry, Task)),
         waits=tuple(entry for entry in open_entries if isinstance(entry, Wait)),
         look_again_at=_soonest(
-            images.next_check(desired.containers, observed.images, now), naming.next_question(found)
+            images.next_check(desired.containers, observed.images, now),
+            naming.next_question(found),
+            jobruns.next_time(found, now),
         ),
     )
 
@@ -139,7 +144,7 @@ def _containers(scene: Scene, wires: Wires, now: float, busy: Set[str]) -> Itera
         if lifecycle.key(seen.name) not in names:
             yield _beside(scene, seen, _retired(scene, seen, now))
     for seen in scene.kept:
-        if lifecycle.key(seen.name) not in names:
+        if lifecycle.key(seen.name) not in names and not jobruns.resting(seen):
             yield from (_beside(scene, seen, entry) for entry in _kept(scene, wires, seen, now))
 
 
@@ -169,11 +174,20 @@ def _retired(scene: Scene, seen: SeenContainer, now: float) -> Entry:
 
 
 def _replica(scene: Scene, wires: Wires, wanted: Container, now: float) -> Iterator[Entry]:
+    if wanted.schedule is not None:
+        hands = jobruns.Hands(
+            wires.resolvers,
+            lambda found: _not_yet(scene, wires, found, now),
+            lambda seen: _kept(scene, wires, seen, now),
+        )
+        yield from jobruns.entries(scene, wanted, hands, now)
+        return
     found = instances.replica(scene, wanted)
     entries = [
         *_toward(scene, wires, found, now),
         *_olds(scene, wires, found, now),
         *rollout.settled(scene, found, now),
+        *oneshots.noted(scene, found),
     ]
     yield from entries
     if found.bad and not any(entry.key == lifecycle.key(wanted.name) for entry in entries):
@@ -201,8 +215,10 @@ def _toward(scene: Scene, wires: Wires, found: Replica, now: float) -> Iterator[
     """What brings the wanted instance into force, or keeps it there."""
     if found.current:
         yield from _new(scene, wires, found, found.current, now)
-    elif found.stuck:
+    elif found.stuck or found.over:
         return
+    elif judgement := rollout.judged(scene, found, now):
+        yield judgement
     elif (wait := _not_yet(scene, wires, found, now)) or (found.others and (wait := rollout.turn(scene, found, now))):
         yield wait
     elif found.others and (rollout.idle(found) or rollout.apart(scene, found)):
@@ -274,7 +290,7 @@ def _why_replaced(scene: Scene, seen: SeenContainer, found: Replica) -> str:
     if seen.damaged:
         return seen.damaged
     if found.bad:
-        return str(found.bad)
+        return f"back from revision {found.bad.revision[:12]}, which {found.bad.fault}"
     if container.shares and seen.revision == revision(container, seen.image_digest):
         return f"{container.shares}, whose network it shares, was replaced"
     if changed := instances.moved(scene, seen):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from reconciler.core.model import Container, ImageConfig
-from reconciler.errors import HostError
+from reconciler.errors import UnfitError
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HIGHEST_ID = 2**31 - 1
@@ -74,9 +74,9 @@ def arguments(container: Container, image: ImageConfig) -> tuple[str, ...]:
     else:
         argv = (*image.entrypoint, *(image.command if container.command is None else container.command))
     if not argv or not argv[0]:
-        raise HostError(f"cannot create container {container.name}: neither spec nor image say what to run")
+        raise UnfitError(f"cannot create container {container.name}: neither spec nor image say what to run")
     if any("\0" in argument for argument in argv):
-        raise HostError(f"cannot create container {container.name}: an argument holds a zero byte")
+        raise UnfitError(f"cannot create container {container.name}: an argument holds a zero byte")
     return argv
 
 
@@ -88,7 +88,7 @@ def environment(container: Container, image: ImageConfig, hostname: str, home: s
     known.update(container.environment)
     known.setdefault("HOME", home)
     if any("\0" in name + value for name, value in known.items()):
-        raise HostError(f"cannot create container {container.name}: its environment holds a zero byte")
+        raise UnfitError(f"cannot create container {container.name}: its environment holds a zero byte")
     return tuple(f"{name}={value}" for name, value in known.items())
 
 
@@ -98,7 +98,7 @@ def working_dir(container: Container, image: ImageConfig) -> str:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     clean = "/" + "/".join(parts)
     if not path.startswith("/") or ".." in parts or "\0" in path or len(clean) > 4095 or parts[:1] == ["proc"]:
-        raise HostError(
+        raise UnfitError(
             f"cannot create container {container.name}: working directory {path[:100]!r} is not a plain absolute path"
         )
     return clean
@@ -110,7 +110,7 @@ def stop_signal(container: Container, image: ImageConfig) -> str:
     try:
         return signal_name(text)
     except ValueError:
-        raise HostError(f"cannot create container {container.name}: {text[:40]!r} is no signal") from None
+        raise UnfitError(f"cannot create container {container.name}: {text[:40]!r} is no signal") from None
 
 
 def signal_name(text: str) -> str:
@@ -143,7 +143,7 @@ def capabilities(container: Container) -> tuple[str, ...]:
     added, dropped = set(container.cap_add), set(container.cap_drop)
     for name in sorted(added | dropped):
         if name != "ALL" and name not in CAPABILITIES:
-            raise HostError(f"cannot create container {container.name}: {name!r} is no capability")
+            raise UnfitError(f"cannot create container {container.name}: {name!r} is no capability")
     base = set(CAPABILITIES) if "ALL" in added else set() if "ALL" in dropped else set(DEFAULT_CAPABILITIES)
     kept = (base | added) - (dropped - added if "ALL" in dropped else dropped) - {"ALL"}
     return tuple(f"CAP_{name}" for name in sorted(kept))
@@ -159,14 +159,14 @@ def user(spec: str, passwd: str, group: str) -> User:
     """
     who, colon, of = spec.partition(":")
     if colon and not (who and of):
-        raise HostError(f"cannot find user {spec[:100]!r}: user or group is missing beside the colon")
+        raise UnfitError(f"cannot find user {spec[:100]!r}: user or group is missing beside the colon")
     entry = _entry(who, passwd)
     if of:
         gid = _gid(of, group)
         return User(entry.uid, gid, (gid,), entry.home)
     more = tuple(dict.fromkeys((entry.gid, *_groups_of(entry.name, group))))
     if len(more) > MOST_GROUPS:
-        raise HostError(f"cannot find user {spec[:100]!r}: the image gives it more than {MOST_GROUPS} groups")
+        raise UnfitError(f"cannot find user {spec[:100]!r}: the image gives it more than {MOST_GROUPS} groups")
     return User(entry.uid, entry.gid, more, entry.home)
 
 
@@ -176,7 +176,7 @@ def _entry(who: str, passwd: str) -> _Entry:
         if entry.uid == number if number is not None else entry.name == who:
             return entry
     if number is None:
-        raise HostError(f"cannot find user {who[:100]!r}: the image's /etc/passwd has none of that name")
+        raise UnfitError(f"cannot find user {who[:100]!r}: the image's /etc/passwd has none of that name")
     return _Entry("", number, 0, "/")
 
 
@@ -187,7 +187,7 @@ def _gid(of: str, group: str) -> int:
     for name, gid, _members in _group_entries(group):
         if name == of:
             return gid
-    raise HostError(f"cannot find group {of[:100]!r}: the image's /etc/group has none of that name")
+    raise UnfitError(f"cannot find group {of[:100]!r}: the image's /etc/group has none of that name")
 
 
 def _groups_of(name: str, group: str) -> tuple[int, ...]:
@@ -199,7 +199,7 @@ def _number(text: str) -> int | None:
     if not re.fullmatch(r"[-+]?[0-9]+", text, re.ASCII):
         return None
     if not re.fullmatch(r"[0-9]{1,10}", text, re.ASCII) or int(text) > HIGHEST_ID:
-        raise HostError(f"cannot use id {text[:40]!r}: ids go from 0 to {HIGHEST_ID}")
+        raise UnfitError(f"cannot use id {text[:40]!r}: ids go from 0 to {HIGHEST_ID}")
     return int(text)
 
 

@@ -112,7 +112,7 @@ def turn(scene: Scene, found: Replica, now: float) -> Wait | None:
 
 def _in_progress(scene: Scene, found: Replica, now: float) -> bool:
     """Whether it is between two revisions now."""
-    if found.bad and found.stuck:
+    if (found.bad and found.stuck) or (found.over and found.current is None):
         return False
     stopping = any(isinstance(seen.state, Running) and seen.state.stop_sent is not None for seen in found.others)
     if found.current is None:
@@ -138,27 +138,42 @@ class Failure:
 
 
 def watched(scene: Scene, found: Replica) -> bool:
-    """Whether the current instance is new, and there is something to go back to."""
-    if found.current is None or found.bad or found.wanted.restart.policy == "no":
+    """Whether what is to be in force is new, and there is something to go back to."""
+    if found.bad or _is_job(found):
         return False
-    good = scene.observed.good.get(found.wanted.name)
-    back = good is not None and good.revision not in (found.current.revision, *scene.observed.quarantined)
-    return back or any(_worth(scene, seen, found.current) for seen in found.others)
+    new, good = _revision(found), scene.observed.good.get(found.wanted.name)
+    back = good is not None and good.revision not in (new, *scene.observed.quarantined)
+    return back or any(_worth(scene, seen, new) for seen in found.others)
 
 
-def _worth(scene: Scene, seen: SeenContainer, current: SeenContainer) -> bool:
+def _revision(found: Replica) -> str:
+    """What is to be in force; while its image is away, what was made from it."""
+    return found.current.revision if found.current else found.revision
+
+
+def _is_job(found: Replica) -> bool:
+    """Whether it runs to its end and serves nobody: going back would do its work again."""
+    asked = any(seen.healthcheck for seen in (found.current, *found.others) if seen)
+    return found.wanted.restart.policy == "no" and not found.wanted.ports and not asked
+
+
+def _worth(scene: Scene, seen: SeenContainer, new: str) -> bool:
     stopping = isinstance(seen.state, Running) and seen.state.stop_sent is not None
-    return instances.fit(scene, seen) and not stopping and seen.revision != current.revision
+    return instances.fit(scene, seen) and not stopping and seen.revision != new
 
 
-def failure(found: Replica, now: float) -> Failure | None:
+def failure(scene: Scene, found: Replica, now: float) -> Failure | None:
     """What is wrong with the new instance, None while it may still pass."""
     seen = found.current
-    assert seen is not None
+    if seen is None or not isinstance(seen.state, Running):
+        if why := scene.observed.refused.get(_revision(found)):
+            return Failure("could not be started", why)
+        if seen is None:
+            return None
     taken_over = any(other.draining and other.draining.successor == seen.id for other in found.others)
     fault = "fell ill" if taken_over else "was never healthy"
     match seen.state:
-        case Exited(stopped=False, code=code, oom=oom) if not finished(seen, found.wanted.restart):
+        case Exited(stopped=False, code=code, oom=oom) if code or not finished(seen, found.wanted.restart):
             return Failure(fault, "out of memory" if oom else f"exit code {code}")
         case Running(stop_sent=None, since=since) if seen.health:
             if seen.health.state == "unhealthy":
@@ -187,11 +202,11 @@ def over(found: Replica, now: float) -> bool:
 
 def judged(scene: Scene, found: Replica, now: float) -> Task | None:
     """Puts the new revision in quarantine when it does not pass."""
-    if not watched(scene, found) or found.current is None or (wrong := failure(found, now)) is None:
+    if not watched(scene, found) or (wrong := failure(scene, found, now)) is None:
         return None
-    wanted, seen = found.wanted, found.current
+    wanted, new = found.wanted, _revision(found)
     bad = Quarantine(
-        revision=seen.revision,
+        revision=new,
         name=wanted.name,
         app=wanted.app,
         service=wanted.service,
@@ -200,13 +215,14 @@ def judged(scene: Scene, found: Replica, now: float) -> Task | None:
         ended=wrong.ended,
     )
     cause = f"it {wrong.fault}: {wrong.ended}"
-    return Task(key(wanted.name), cause, (QuarantineRevision(seen.id, bad),), about=seen.revision)
+    id = found.current.id if found.current else ""
+    return Task(key(wanted.name), cause, (QuarantineRevision(id, bad),), about=f"quarantine {new}")
 
 
 def keeping(scene: Scene, found: Replica, now: float) -> tuple[KeepGood, ...]:
     """Before it is replaced: what is needed to make the old one again, unless that is kept or was never good."""
     good = scene.observed.good.get(found.wanted.name)
-    if found.bad or found.wanted.restart.policy == "no":
+    if found.bad or _is_job(found):
         return ()
     for seen in found.others:
         if instances.fit(scene, seen) and seen.revision != found.revision and _was_good(seen, bool(good), found, now):
@@ -300,9 +316,20 @@ def forgotten(scene: Scene, now: float) -> Iterator[Task]:
     """What is remembered of what nobody wants any more; of what is held nothing is forgotten."""
     good = [name for name, entry in scene.observed.good.items() if _gone(scene, name, entry, now)]
     bad = [entry.revision for entry in scene.observed.quarantined.values() if _other_now(scene, entry, now)]
+    bad += _refused_before(scene)
     if good or bad:
         step = ForgetRevisions(tuple(sorted(good)), tuple(sorted(bad)))
         yield Task("revisions", "nothing wants them", (step,))
+
+
+def _refused_before(scene: Scene) -> list[str]:
+    """What nobody wants any more may be tried anew when somebody does: what was missing for it may be there by then."""
+    refused = scene.observed.refused.keys() - scene.observed.quarantined.keys()
+    if not refused:
+        return []
+    wanted = {_revision(instances.replica(scene, container)) for container in scene.desired.containers.values()}
+    made = {seen.revision for seen in scene.observed.containers.values()}
+    return sorted(refused - wanted - made)
 
 
 def _gone(scene: Scene, name: str, good: Good, now: float) -> bool:

@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, assert_never
 
+from reconciler.core.jobruns import resting
+from reconciler.core.jobs import Ended
+from reconciler.core.jobstatus import JobStatus, jobs
 from reconciler.core.model import Container, Created, Dead, Desired, Exited, Observed, Running, SeenContainer
 from reconciler.core.networking import Port
 from reconciler.core.progress import LayerProgress, Progress, remaining
@@ -96,7 +99,7 @@ Word = Literal["running", "starting", "stopping", "restarting", "exited", "creat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerStatus:
-    """One line of `status`. `why` is "" when it is as it should be."""
+    """One line of `status`. `why` is "" when it is as it should be. A job's has one only while it runs."""
 
     name: str
     app: str
@@ -145,6 +148,7 @@ class Status:
     containers: tuple[ContainerStatus, ...]
     troubles: tuple[Trouble, ...]
     pulls: tuple[Pull, ...] = ()
+    jobs: tuple[JobStatus, ...] = ()
     look_wall: float = 0.0  # seconds that the newest look took, by the clock and of the processor
     look_cpu: float = 0.0
 
@@ -154,19 +158,22 @@ def project(snapshot: Snapshot) -> Status:
     why = _reasons(snapshot)
     seen_by_name: dict[str, SeenContainer] = {}
     for seen in sorted(snapshot.observed.containers.values(), key=lambda seen: seen.created_at):
-        seen_by_name[seen.name] = seen
-    lasting = {name for name, wanted in snapshot.desired.containers.items() if not wanted.prepares}
-    names = sorted({*lasting, *seen_by_name})
+        if not resting(seen):  # what became of a job's run stands with the job
+            seen_by_name[seen.name] = seen
+    wanted = {name for name, entry in snapshot.desired.containers.items() if not (entry.schedule or entry.prepares)}
+    names = sorted(wanted | seen_by_name.keys())
     containers = tuple(
         _container(
             snapshot.desired.containers.get(name),
             seen_by_name.get(name),
             why.get(f"container:{name}", "") or why.get(f"health:{name}", ""),
+            snapshot.observed.ended.get(name),
         )
         for name in names
     )
+    declared = {container.app for container in snapshot.desired.containers.values()}
     held = {name for name in snapshot.desired.held if "." not in name}  # by app or by path; no app has a dot
-    apps = sorted({entry.app for entry in containers} | held)
+    apps = sorted({entry.app for entry in containers} | declared | held)
     return Status(
         at=snapshot.at,
         converged=snapshot.plan.converged and not snapshot.busy,
@@ -174,6 +181,7 @@ def project(snapshot: Snapshot) -> Status:
         containers=containers,
         troubles=_troubles(snapshot),
         pulls=tuple(_pull(progress) for _, progress in sorted(snapshot.progress.items())),
+        jobs=jobs(snapshot.desired, snapshot.observed, snapshot.at),
         look_wall=snapshot.look_wall,
         look_cpu=snapshot.look_cpu,
     )
@@ -209,14 +217,19 @@ def _troubles(snapshot: Snapshot) -> tuple[Trouble, ...]:
     return tuple(sorted(troubles, key=lambda trouble: (trouble.key, trouble.message)))
 
 
-def _container(wanted: Container | None, seen: SeenContainer | None, why: str) -> ContainerStatus:
+def _container(
+    wanted: Container | None, seen: SeenContainer | None, why: str, ended: Ended | None = None
+) -> ContainerStatus:
     if seen is None:
         assert wanted is not None
+        had_its_run = ended if not why else None
         return ContainerStatus(
             name=wanted.name,
             app=wanted.app,
             service=wanted.service,
-            state="missing",
+            state="exited" if had_its_run else "missing",
+            since=had_its_run.at if had_its_run else None,
+            exit_code=had_its_run.code if had_its_run else None,
             image=wanted.image,
             ports=_ports(wanted.ports),
             why=why,

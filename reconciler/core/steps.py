@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from reconciler.core.model import Container, SeenImage, Volume, image_key
+from reconciler.core.model import Container, SeenImage, Volume
 from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver
-from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, NoteRemovals, QuarantineRevision
+from reconciler.core.reference import image_key
+from reconciler.core.remembering import DrainContainer, RevisionStep, RunStep
 from reconciler.core.starting import Hook, When
 
 
@@ -303,8 +304,6 @@ NetworkStep = (
     | ResolveNames
 )
 
-RevisionStep = KeepGood | QuarantineRevision | ForgetRevisions | NoteRemovals
-
 Step = (
     PullImage
     | CheckImage
@@ -321,6 +320,7 @@ Step = (
     | RemoveContainer
     | RotateLog
     | RevisionStep
+    | RunStep
     | NetworkStep
 )
 

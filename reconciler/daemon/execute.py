@@ -9,7 +9,18 @@ from __future__ import annotations
 import logging
 from typing import assert_never
 
-from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, NoteRemovals, QuarantineRevision
+from reconciler.core.remembering import (
+    DrainContainer,
+    ForgetRevisions,
+    ForgetRuns,
+    KeepEnd,
+    KeepGood,
+    KeepJob,
+    NoteRemovals,
+    QuarantineRevision,
+    RevisionStep,
+    RunStep,
+)
 from reconciler.core.steps import (
     ApplyRuleset,
     CheckImage,
@@ -29,7 +40,6 @@ from reconciler.core.steps import (
     RemoveNetwork,
     RemoveRuleset,
     ResolveNames,
-    RevisionStep,
     RotateLog,
     RunHooks,
     ServeNames,
@@ -95,6 +105,8 @@ def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PL
             ports.bundles.rotate_log(id)
         case KeepGood() | QuarantineRevision() | ForgetRevisions() | NoteRemovals():
             perform_on_revisions(step, ports)
+        case KeepJob() | KeepEnd() | ForgetRuns():
+            perform_on_runs(step, ports)
         case _:
             perform_on_network(step, ports)
 
@@ -110,6 +122,19 @@ def perform_on_revisions(step: RevisionStep, ports: Ports) -> None:
             ports.revisions.forget(good, quarantined)
         case NoteRemovals(removals):
             ports.revisions.note_removals(removals)
+        case _:
+            assert_never(step)
+
+
+def perform_on_runs(step: RunStep, ports: Ports) -> None:
+    """One call of the port Runs."""
+    match step:
+        case KeepJob(job):
+            ports.runs.keep_job(job)
+        case KeepEnd(ended):
+            ports.runs.keep_end(ended)
+        case ForgetRuns(jobs, ended):
+            ports.runs.forget(jobs, ended)
         case _:
             assert_never(step)
 

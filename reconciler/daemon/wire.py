@@ -29,7 +29,7 @@ from reconciler.daemon.queue import Queue, Retries
 from reconciler.daemon.watch import Watch
 from reconciler.daemon.workers import Workers
 from reconciler.errors import HostError
-from reconciler.host import health
+from reconciler.host import health, refused
 from reconciler.host.bundles import ContainerBundles
 from reconciler.host.cgroups import Cgroups, detect
 from reconciler.host.doorbells import drain, open_rules_doorbell
@@ -47,6 +47,7 @@ from reconciler.host.obstacles import Obstacles
 from reconciler.host.reach import connect
 from reconciler.host.resolvers import Places
 from reconciler.host.revisions import RevisionFiles
+from reconciler.host.runfiles import RunFiles
 from reconciler.host.runtime import OciRuntime
 from reconciler.host.versions import runtime_version
 from reconciler.host.volumes import VolumeFolders
@@ -94,6 +95,7 @@ class Adapters:
     names: NameReader
     lookup: Lookup
     revisions: RevisionFiles
+    runs: RunFiles
     cgroups: Cgroups
     observer: Observer
 
@@ -105,7 +107,7 @@ def adapters(settings: Settings) -> Adapters:
     containers, links = ContainerReader(settings, cgroups), LinkReader(settings)
     lookup = Lookup(Places(settings.run).resolved)
     names = NameReader(settings, lookup.known)
-    revisions = RevisionFiles(settings)
+    revisions, runs = RevisionFiles(settings), RunFiles(settings)
     readers = Readers(
         images=images.seen,
         usage=images.usage,
@@ -118,7 +120,9 @@ def adapters(settings: Settings) -> Adapters:
         obstacles=Obstacles(settings).look,
         names=names.look,
         revisions=revisions.look,
+        refused=partial(refused.read, settings),
         removals=revisions.removals,
+        runs=runs.look,
         listeners=listening,
     )
     return Adapters(
@@ -130,6 +134,7 @@ def adapters(settings: Settings) -> Adapters:
         names=names,
         lookup=lookup,
         revisions=revisions,
+        runs=runs,
         cgroups=cgroups,
         observer=Observer(readers),
     )
@@ -187,6 +192,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
             bundles=bundles,
             runtime=runtime,
             revisions=found.revisions,
+            runs=found.runs,
             networks=networks,
             names=DnsmasqNames(settings, found.cgroups, found.lookup),
             firewall=found.firewall,

@@ -24,8 +24,8 @@ from reconciler.core.model import BindMount, Container, SeenImage, VolumeMount
 from reconciler.core.networking import Joint
 from reconciler.core.process import capabilities, stop_signal
 from reconciler.core.record import Instance, record, to_annotations
-from reconciler.errors import HostError
-from reconciler.host import files, logs, overlay, rootfs, runs, seccomp
+from reconciler.errors import HostError, UnfitError
+from reconciler.host import files, logs, overlay, refused, rootfs, runs, seccomp
 from reconciler.host.cgroups import Cgroups
 from reconciler.host.init import find_init
 from reconciler.host.populate import populate
@@ -54,6 +54,13 @@ class ContainerBundles:
 
     def create(self, id: str, container: Container, revision: str, image: SeenImage, joint: Joint) -> None:
         """Write record and bundle and mount the root file system; undoes what it did when it fails."""
+        try:
+            self._create(id, container, revision, image, joint)
+        except UnfitError as error:
+            refused.note(self._settings, revision, str(error))
+            raise
+
+    def _create(self, id: str, container: Container, revision: str, image: SeenImage, joint: Joint) -> None:
         whole = replace(container, hostname=container.hostname or self._hostname(id, container, joint))
         instance = Instance(
             id=id,
@@ -65,6 +72,7 @@ class ContainerBundles:
         half = self._hidden(id)
         try:
             self._build(half, whole, image, instance)
+            files.replace(half / MADE_FROM, made_from(container, image))  # as declared: its revision is another's too
             half.rename(self._folder(id))
         except OSError as error:
             _discard(half)
@@ -83,7 +91,7 @@ class ContainerBundles:
     def _make_durable(self, folder: Path) -> None:
         """Beside the start, which need not wait: what a power cut takes before this is damaged, and is made again."""
         with contextlib.suppress(OSError):  # removed again meanwhile, or the disk fails: the next start will tell
-            for path in (folder / "config.json", folder, folder.parent):
+            for path in (folder / MADE_FROM, folder / "config.json", folder, folder.parent):
                 files.sync(path)
 
     def _build(self, half: Path, container: Container, image: SeenImage, instance: Instance) -> None:
@@ -101,7 +109,6 @@ class ContainerBundles:
         document = self._document(half, container, image, instance)
         annotations = to_annotations(record(container, image, instance))
         text = bundle.render(document, annotations, seccomp.rendered(capabilities(container)))
-        files.replace(half / MADE_FROM, made_from(container, image))
         files.replace(half / "config.json", text)
 
     def _document(self, half: Path, container: Container, image: SeenImage, instance: Instance) -> bundle.Document:
@@ -122,7 +129,7 @@ class ContainerBundles:
         for mount in container.mounts:
             if isinstance(mount, BindMount) and not os.path.lexists(mount.source):
                 if not mount.create_host_path:
-                    raise HostError(f"cannot create container {container.name}: {mount.source} does not exist")
+                    raise UnfitError(f"cannot create container {container.name}: {mount.source} does not exist")
                 Path(mount.source).mkdir(parents=True, exist_ok=True)
             if isinstance(mount, VolumeMount):
                 volume = self._settings.volumes / mount.volume

@@ -131,7 +131,8 @@ class Grants:
 
     def look(self) -> Mapping[str, Mapping[str, tuple[str, str]]]:
         """IPv4 and IPv6 address, "" for none, by the container's id and its interface."""
-        seen = {_mark(path): path for path in self._folder.glob("*/*.json")} if self._folder.exists() else {}
+        paths = self._folder.glob("*/*.json") if self._folder.exists() else ()
+        seen = {mark: path for path in paths if (mark := _mark(path))}
         self._read = {mark: self._read[mark] if mark in self._read else _granted(path) for mark, path in seen.items()}
         found: dict[str, dict[str, tuple[str, str]]] = {}
         for (id, interface, _), addresses in self._read.items():
@@ -139,8 +140,11 @@ class Grants:
         return found
 
 
-def _mark(path: Path) -> tuple[str, str, int]:
-    return path.parent.name, path.stem, path.stat().st_mtime_ns
+def _mark(path: Path) -> tuple[str, str, int] | None:
+    try:
+        return path.parent.name, path.stem, path.stat().st_mtime_ns
+    except FileNotFoundError:  # it went meanwhile
+        return None
 
 
 def _granted(path: Path) -> tuple[str, str]:

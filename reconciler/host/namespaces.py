@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,12 +39,14 @@ def is_pinned(pin: Path) -> bool:
 
 def pinned(folder: Path) -> Mapping[str, int]:
     """The names in `folder` at which a namespace is mounted, and the namespaces' inodes."""
-    try:
-        with os.scandir(folder) as entries:
-            seen = {entry.name: entry.stat() for entry in entries}
-            return {name: status.st_ino for name, status in seen.items() if status.st_dev == _device()}
-    except FileNotFoundError:
-        return {}
+    found: dict[str, int] = {}
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):  # it went meanwhile; all others are still there
+                status = entry.stat()
+                if status.st_dev == _device():
+                    found[entry.name] = status.st_ino
+    return found
 
 
 @dataclass(frozen=True, slots=True)

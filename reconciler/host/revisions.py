@@ -19,7 +19,7 @@ from reconciler.core.model import Container, SeenImage
 from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Good, Quarantine
 from reconciler.errors import HostError
-from reconciler.host import files, logs
+from reconciler.host import files, logs, refused
 from reconciler.settings import Settings
 
 MADE_FROM = "made-from.json"
@@ -33,6 +33,7 @@ class RevisionFiles:
     """The port `Revisions`, and its reader."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._containers = settings.containers
         self._good = settings.state / "good"
         self._quarantine = settings.state / "quarantine"
@@ -55,7 +56,9 @@ class RevisionFiles:
         _write(path, json.dumps(asdict(told)), f"remember that revision {quarantine.revision[:12]} failed")
 
     def forget(self, good: tuple[str, ...], quarantined: tuple[str, ...]) -> None:
-        """Forget the last good revisions of these names, and that these revisions failed."""
+        """Forget the last good revisions of these names, and that these revisions failed or were refused."""
+        for revision in quarantined:
+            refused.take_back(self._settings, revision)
         gone = [self._good / f"{name}.json" for name in good]
         gone += [self._quarantine / f"{revision}.json" for revision in quarantined]
         for path in gone:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from reconciler.core.mounts import KERNEL_FOLDERS, beneath
 from reconciler.core.process import User, user
-from reconciler.errors import HostError
+from reconciler.errors import HostError, UnfitError
 
 LARGEST_FILE = 10 * 2**20  # of passwd and group, in bytes
 
@@ -74,7 +74,7 @@ def check_root(root: Path, destinations: Iterable[str], cwd: str = "/") -> None:
         for path in (*destinations, cwd):
             place = locate(descriptor, path)
             if path not in _OURS and beneath(place, KERNEL_FOLDERS):
-                raise HostError(f"cannot use {path!r} in the image: it leads to {place}")
+                raise UnfitError(f"cannot use {path!r} in the image: it leads to {place}")
     finally:
         os.close(descriptor)
 
@@ -95,7 +95,7 @@ def locate(root: int, path: str) -> str:
             continue
         links += 1
         if links > _MOST_LINKS:
-            raise HostError(f"cannot use {path[:200]!r} in the image: too many links")
+            raise UnfitError(f"cannot use {path[:200]!r} in the image: too many links")
         if link.startswith("/"):
             done = []
         todo += _parts(link)
@@ -132,7 +132,7 @@ def _check_folder(root: int, name: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise HostError(f"cannot run this image: its /{name} is not a folder") from error
+        raise UnfitError(f"cannot run this image: its /{name} is not a folder") from error
     os.close(descriptor)
 
 
@@ -147,9 +147,9 @@ def _read(root: int, path: str) -> str:
     try:
         seen = os.fstat(place)
         if not stat.S_ISREG(seen.st_mode):
-            raise HostError(f"cannot read the image's {path}: it is not a regular file")
+            raise UnfitError(f"cannot read the image's {path}: it is not a regular file")
         if seen.st_size > LARGEST_FILE:
-            raise HostError(f"cannot read the image's {path}: it is larger than {LARGEST_FILE} bytes")
+            raise UnfitError(f"cannot read the image's {path}: it is larger than {LARGEST_FILE} bytes")
         with open(f"/proc/self/fd/{place}", "rb") as file:
             return file.read(LARGEST_FILE).decode(errors="replace")
     finally:

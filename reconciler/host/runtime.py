@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -21,10 +22,11 @@ from pathlib import Path
 
 from reconciler.core import bundle
 from reconciler.core.process import signal_number
+from reconciler.core.record import REVISION
 from reconciler.core.starting import Hook, When
 from reconciler.core.updates import Draining
-from reconciler.errors import HostError
-from reconciler.host import commands, rootfs, runs
+from reconciler.errors import HostError, UnfitError
+from reconciler.host import commands, refused, rootfs, runs
 from reconciler.host.cgroups import Cgroups
 from reconciler.host.files import replace
 from reconciler.host.run import run, spoken
@@ -35,6 +37,9 @@ _CREATE_TIMEOUT = 60.0
 _FIFO_TIMEOUT = 5.0
 _KILL_TIMEOUT = 2.0
 _VERSION_TIMEOUT = 10.0
+# Words of runc and crun for what the container's own files or its spec have to give, unless the host lacks something.
+_UNFIT = re.compile(r"exec: |executable|exec failed|chdir|error mounting|mount `")
+_SCARCE = re.compile("no space left|cannot allocate|too many open files|temporarily unavailable", re.IGNORECASE)
 _LONGEST_REPORT = 64 * 1024  # bytes of what the monitor says about a failed start
 
 
@@ -66,9 +71,16 @@ class OciRuntime:
             except OSError as error:
                 self._undo(name)
                 raise HostError(f"cannot start container {id[:12]}: {error.filename}: {error.strerror}") from error
-            except BaseException:
+            except BaseException as error:
                 self._undo(name)
+                if isinstance(error, UnfitError):
+                    refused.note(self._settings, self._revision(id), str(error))
                 raise
+            refused.take_back(self._settings, self._revision(id))
+
+    def _revision(self, id: str) -> str:
+        document = json.loads((self._settings.containers / id / "config.json").read_text())
+        return str(document["annotations"].get(REVISION, ""))
 
     def _next_run(self, id: str) -> int:
         numbers = runs.of_container(self._runs, id)
@@ -276,8 +288,10 @@ def parse_report(report: bytes, id: str) -> int:
     except (ValueError, KeyError, TypeError):
         raise HostError(f"cannot start container {id[:12]}: the monitor gave up without a word") from None
     if pid <= 0:
-        why = [spoken(line) for line in str(given.get("message", "")).splitlines() if line.strip()]
-        raise HostError(f"cannot start container {id[:12]}: {why[-1] if why else f'status {pid}'}")
+        said = [spoken(line) for line in str(given.get("message", "")).splitlines() if line.strip()]
+        why = said[-1] if said else f"status {pid}"
+        kind = UnfitError if _UNFIT.search(why) and not _SCARCE.search(why) else HostError
+        raise kind(f"cannot start container {id[:12]}: {why}")
     return pid
 
 

@@ -79,6 +79,17 @@ SERVICE: Final[Reasons] = {
     "volumes_from": "not supported yet; name the volume in both services",
 }
 
+_MOMENTS: Final = "a run of a job is one command; write a script, or make it a service"
+JOB: Final[Reasons] = {
+    **SERVICE,
+    "deploy": "a job is one container; limit it with 'mem_limit', 'cpus' and 'pids_limit'",
+    "post_start": _MOMENTS,
+    "pre_start": _MOMENTS,
+    "pre_stop": _MOMENTS,
+    "restart": "a run that failed is over; the next one is at the next time of its schedule",
+    "scale": "a job is one container",
+}
+
 ATTACHMENT: Final[Reasons] = {
     "driver_opts": "not supported yet; write 'interface_name' here, or 'sysctls' at the service",
     "link_local_ips": "not supported yet; a link has the link-local address that the kernel gives it",

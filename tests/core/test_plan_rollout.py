@@ -12,6 +12,7 @@ from reconciler.core.model import (
     Dead,
     Exited,
     Observed,
+    Restart,
     Running,
     SeenContainer,
     VolumeMount,
@@ -230,6 +231,21 @@ def test_one_that_fell_ill_while_watched_loses_the_traffic_at_once() -> None:
     both = (drained(NOW - 1), ill)
     assert "(it fell ill: 503)" in str(made(desired(NEW), host(*both)))
     assert "10.0.7.2 . 80" in _table(*both)
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "goes_back"),
+    [({}, None, True), ({"ports": ()}, CHECK, True), ({"ports": ()}, None, False)],
+    ids=["a server", "one that is asked for its health", "a job"],
+)
+def test_without_a_restart_policy_whoever_serves_goes_back_and_a_job_does_not(
+    changes: dict[str, object], asked: Healthcheck | None, goes_back: bool
+) -> None:
+    """Compose's default is `no`; a job's earlier revision must not do its work again."""
+    before, after = (replace(each, restart=Restart(), **changes) for each in (OLD, NEW))  # type: ignore[arg-type]
+    failed = new(of=after, state=Exited(code=1, at=NOW - 0.1, since=NOW - 0.2), healthcheck=asked)
+    found = made(desired(after), host(old(of=before, healthcheck=asked), failed))
+    assert ("quarantine revision" in str(found)) == goes_back
 
 
 def test_without_anything_to_go_back_to_it_is_restarted_as_always() -> None:

@@ -75,11 +75,11 @@ class Host:
         """
         return self.machine.inside.run(*before, *PROGRAM, *arguments, env=ENVIRONMENT, code=code)
 
-    def start(self) -> None:
+    def start(self, program: Sequence[str] = PROGRAM) -> None:
         """Start the daemon and wait until its socket answers."""
         with self._log.open("ab") as output:
             self._daemon = subprocess.Popen(
-                self.machine.inside.enter(*PROGRAM, "run"),
+                self.machine.inside.enter(*program, "run"),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -93,6 +93,16 @@ class Host:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child_of(self._daemon.pid), number)
         code = self._daemon.wait(30)
+        self._daemon = None
+        return code
+
+    def until_it_dies(self) -> int:
+        """Wait for the end of a daemon that ends by itself; its exit code, -n for signal n."""
+        assert self._daemon, "the daemon was not started"
+        try:
+            code = self._daemon.wait(30)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the daemon lives on:\n{self.said()}") from None
         self._daemon = None
         return code
 

@@ -16,10 +16,11 @@ import pytest
 
 from reconciler.core.model import Running, VolumeMount
 from reconciler.core.networking import Joint, Network
-from reconciler.errors import HostError
-from reconciler.host import logs, overlay, runs
+from reconciler.errors import HostError, UnfitError
+from reconciler.host import logs, overlay, refused, runs
 from reconciler.host.bundles import ContainerBundles
 from reconciler.host.populate import populate
+from reconciler.host.revisions import MADE_FROM, parse_made_from
 from reconciler.host.run import run
 from tests.core.worlds import endpoint
 from tests.host.containers import Host, container, hosting, joined
@@ -87,6 +88,13 @@ def test_mounting_changes_no_other_thread_s_working_directory(tmp_path: Path, ho
     assert Path.cwd() == before
 
 
+def test_what_it_was_made_from_is_kept_as_declared(host: Host) -> None:
+    """What is filled in for this instance, such as its hostname, would make the next one another revision."""
+    wanted = container()
+    id = host.create(wanted)
+    assert parse_made_from((host.settings.containers / id / MADE_FROM).read_text())[0] == wanted
+
+
 def test_unmounting_what_is_not_mounted_is_right(tmp_path: Path) -> None:
     overlay.unmount(tmp_path)
     overlay.unmount(tmp_path / "missing")
@@ -97,8 +105,10 @@ def test_unmounting_what_is_not_mounted_is_right(tmp_path: Path) -> None:
 
 def test_a_creation_that_fails_leaves_nothing(host: Host) -> None:
     for bad in (container(user="nobody-of-that-name"), container(cap_add=("FLY",)), container(stop_signal="FOO")):
-        with pytest.raises(HostError, match="cannot"):
+        with pytest.raises(UnfitError, match="cannot"):
             host.create(bad)
+        assert len(refused.read(host.settings)) == 1, "it is noted that this revision cannot be had"
+        refused.take_back(host.settings, *refused.read(host.settings))
     assert list(host.settings.containers.glob("*")) == list(host.settings.containers.glob(".*")) == []
     assert str(host.settings.containers) not in Path("/proc/self/mountinfo").read_text()
 

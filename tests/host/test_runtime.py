@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.model import Dead, Running
-from reconciler.errors import HostError
-from reconciler.host import runs
+from reconciler.errors import HostError, UnfitError
+from reconciler.host import refused, runs
 from reconciler.host.observe.containers import ContainerReader
 from reconciler.host.run import run
 from reconciler.host.runtime import OciRuntime, parse_report
@@ -192,6 +192,16 @@ def test_a_program_that_is_not_there_is_said_and_leaves_nothing(host: Host) -> N
     assert host.see(id).leftovers == ()
     assert [*(host.settings.run / "runs").iterdir()] == []
     assert [*(host.settings.run / "runtime").iterdir()] == []
+    ((revision, why),) = refused.read(host.settings).items()
+    assert revision == host.see(id).revision
+    assert "/bin/nothing" in why
+
+
+def test_a_start_that_goes_well_takes_a_refusal_back(host: Host) -> None:
+    id = host.create(container())
+    refused.note(host.settings, host.see(id).revision, "no such program")
+    host.runtime.start(id, 0, 0)
+    assert not refused.read(host.settings)
 
 
 def _fake(tmp_path: Path, name: str, script: str) -> str:
@@ -253,6 +263,27 @@ def test_what_the_monitor_reports(report: bytes, why: str) -> None:
     with pytest.raises(HostError, match=why):
         parse_report(report, "0" * 64)
     assert parse_report(b'{"data": 7}\n', "") == 7
+
+
+@pytest.mark.parametrize(
+    ("why", "unfit"),
+    [
+        ('runc create failed: unable to start container process: exec: "x": executable file not found in $PATH', True),
+        ('runc create failed: unable to start container process: exec: "/x": permission denied', True),
+        ("executable file `x` not found in $PATH: No such file or directory", True),
+        ('error mounting "/a" to rootfs at "/b": not a directory', True),
+        ("mount `/a` to `/b`: Not a directory", True),
+        ("chdir to cwd failed: no such file or directory", True),
+        ('error mounting "/a" to rootfs at "/b": no space left on device', False),
+        ('exec: "x": fork/exec: cannot allocate memory', False),
+        ("unable to apply cgroup configuration: mkdir /sys/fs/cgroup/x: device or resource busy", False),
+        ("status -1", False),
+    ],
+)
+def test_whose_fault_a_failed_start_is(why: str, unfit: bool) -> None:
+    with pytest.raises(HostError) as raised:
+        parse_report(json.dumps({"data": -1, "message": why}).encode(), "0" * 64)
+    assert isinstance(raised.value, UnfitError) == unfit
 
 
 # --- who else can see what ---------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.core.model import SeenImage, image_key
-from reconciler.core.reference import Reference, is_local, layout, parse
+from reconciler.core.model import SeenImage
+from reconciler.core.reference import Reference, image_key, is_local, layout, parse
 from reconciler.errors import HostError
 from reconciler.host.images.auth import Tokens
 from reconciler.host.images.collect import Collected, Needed, collect

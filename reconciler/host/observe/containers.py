@@ -291,6 +291,7 @@ def seen_container(record: Record, state: State) -> SeenContainer:
         healthcheck=record.healthcheck,
         hooks=record.hooks,
         depends_on=record.depends_on,
+        scheduled=record.scheduled,
     )
 
 

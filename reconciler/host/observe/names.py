@@ -1,8 +1,8 @@
 """Reads who answers for names, with which records, and what outside names mean.
 
 `look` reads again only what something rang for since; the bell is one descriptor for the end of every resolver, for
-every change of a record's file, and for a resolver that no longer answers. Each full look asks all resolvers a
-question, in a thread beside: whoever is silent for a second counts as not running from then on.
+every change of a record's file, and for a resolver that no longer answers. A thread beside asks all resolvers a
+question every two seconds, and at each full look: whoever is silent for a second counts as not running from then on.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from reconciler.host.runs import Process
 from reconciler.settings import Settings
 
 _PATIENCE = 1.0  # seconds that a resolver has to answer
+_PERIOD = 2.0  # seconds between two questions to it
 _MOVED = syscalls.IN_MOVED_FROM | syscalls.IN_MOVED_TO | syscalls.IN_DELETE | syscalls.IN_ONLYDIR
 _FOLDERS, _FILES = _MOVED | syscalls.IN_CREATE, _MOVED | syscalls.IN_CLOSE_WRITE
 
@@ -52,7 +53,9 @@ class NameReader:
             self._bell.register(descriptor, select.EPOLLIN)
         self._served: dict[int, Served] = {}  # by pidfd
         self._silent: frozenset[Process] = frozenset()
+        self._asked: tuple[Served, ...] = ()
         self._asking: threading.Thread | None = None
+        self._due, self._closing = threading.Event(), threading.Event()
         self._watches: dict[int, str] = {}  # number -> network, "" for the folder of all of them
         self._rung: set[str] = {""}
         self._files: dict[str, dict[str, tuple[Stamp, str]]] = {}
@@ -88,6 +91,8 @@ class NameReader:
 
     def close(self) -> None:
         """Let all descriptors go."""
+        self._closing.set()
+        self._due.set()
         if self._asking:
             self._asking.join()
         for descriptor in [*self._served]:
@@ -107,6 +112,7 @@ class NameReader:
             if served and descriptor is not None:
                 self._served[descriptor] = served
                 self._bell.register(descriptor, select.EPOLLIN)
+        self._asked = tuple(served for served in self._served.values() if served.addresses)
 
     def _forget(self, descriptor: int) -> None:
         """The pidfd of a process that has ended stays readable for ever."""
@@ -115,11 +121,20 @@ class NameReader:
         os.close(descriptor)
 
     def _ask(self) -> None:
-        if self._asking and self._asking.is_alive():
-            return
-        asked = tuple(served for served in self._served.values() if served.addresses)
-        self._asking = threading.Thread(target=self._question, args=(asked,), name="names", daemon=True)
-        self._asking.start()
+        """Now; the first time begins what goes on every two seconds."""
+        if self._asking is None:
+            self._asking = threading.Thread(target=self._keep_asking, name="names", daemon=True)
+            self._asking.start()
+        self._due.set()
+
+    def _keep_asking(self) -> None:
+        while True:
+            self._due.wait(_PERIOD)
+            self._due.clear()
+            if self._closing.is_set():
+                return
+            if self._asked:
+                self._question(self._asked)
 
     def _question(self, asked: tuple[Served, ...]) -> None:
         unheard = silent([served.addresses[0] for served in asked], _PATIENCE)

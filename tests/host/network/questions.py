@@ -5,10 +5,12 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 
 A, PTR, MX, TXT, AAAA = 1, 12, 15, 16, 28
 NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
+TRIES = 4  # as a resolver library does: a datagram may be lost, and is when a server's socket is made anew
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Answer:
 
 
 def ask(server: str, name: str, kind: int = A, *, tcp: bool = False, timeout: float = 3.0) -> Answer:
-    """Raises OSError when nobody answers."""
+    """Raises OSError when nobody answers; over UDP the question is put again meanwhile."""
     family = socket.AF_INET6 if ":" in server else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM) as client:
         client.settimeout(timeout)
@@ -31,8 +33,12 @@ def ask(server: str, name: str, kind: int = A, *, tcp: bool = False, timeout: fl
             client.sendall(struct.pack("!H", len(message)) + message)
             (size,) = struct.unpack("!H", client.recv(2, socket.MSG_WAITALL))
             return parse(client.recv(size, socket.MSG_WAITALL))
-        client.send(message)
-        return parse(client.recv(4096))
+        client.settimeout(timeout / TRIES)
+        for _ in range(TRIES):
+            client.send(message)
+            with suppress(TimeoutError):
+                return parse(client.recv(4096))
+        raise TimeoutError(f"{server} says nothing of {name}")
 
 
 def reverse(server: str, address: str) -> Answer:

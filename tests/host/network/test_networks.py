@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from reconciler.core.wiring import veth_name
 from reconciler.errors import HostError
 from reconciler.host import runs
 from reconciler.host.doorbells import open_doorbell
-from reconciler.host.namespaces import is_pinned
+from reconciler.host.namespaces import is_pinned, pinned
 from tests.host.network.conftest import World, ip, within
 
 pytestmark = pytest.mark.root
@@ -310,3 +311,22 @@ def test_an_empty_file_left_by_an_interrupted_try_is_no_namespace(world: World) 
     assert not world.reader.look().insides
     id = world.container("shop", 2)
     assert world.reader.look().insides.keys() == {id}
+
+
+def test_a_namespace_that_goes_during_a_look_takes_no_other_out_of_sight(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.network("shop")
+    stays, goes = world.container("shop", 2), world.container("shop", 3)
+
+    @contextmanager
+    def late(folder: Path) -> Iterator[list[os.DirEntry[str]]]:
+        """What was listed, when one of it has gone already."""
+        monkeypatch.undo()
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name != goes)
+        world.networks.disconnect(goes)
+        yield listed
+
+    monkeypatch.setattr("reconciler.host.namespaces.os.scandir", late)
+    assert pinned(world.pin("shop", 2).parent).keys() == {stays}

@@ -103,6 +103,14 @@ def test_one_that_was_killed_is_missed_at_once_and_served_again(here: Here) -> N
     assert ask("10.9.0.1", "shop-web-1").found == ("10.9.0.2",)
 
 
+def test_one_that_hangs_is_missed_without_a_look_at_everything(here: Here) -> None:
+    here.serve()
+    here.reader.look()
+    assert set(here.reader.look(everything=False).resolvers) == {"front", "back"}
+    os.kill(here.served().process.pid, signal.SIGSTOP)
+    assert set(here.until(lambda seen: "front" not in seen.resolvers).resolvers) == {"back"}
+
+
 def test_one_that_hangs_is_missed_after_a_full_look_and_replaced(here: Here) -> None:
     found = here.serve()
     hung = here.served()
