@@ -122,6 +122,16 @@ def collection(desired: Desired, observed: Observed, keep: Keep, now: float) -> 
     yield Task("collect", cause, (CollectImages(tuple(sorted(references)), tuple(sorted(digests)), age),))
 
 
+def uncertain(image: SeenImage) -> Reason:
+    """What a container waits for while unused images are thrown away, and nobody may have wanted this one before."""
+    return Reason("image-uncertain", f"waits until it is known whether image {image.reference} is thrown away")
+
+
+def unused(image: SeenImage, step: CollectImages) -> bool:
+    """Whether `step` may throw `image` away; who wants it since the step was planned must wait until that is over."""
+    return image.digest not in step.digests and image.reference not in step.references
+
+
 def asks_first(container: Container, image: SeenImage, now: float) -> Reason | None:
     """What a new instance waits for when its tag has to be asked for before it is made; asked in vain is asked."""
     always = container.pull_policy.when == "always" and moves(container.pulls)

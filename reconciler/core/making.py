@@ -25,8 +25,8 @@ Resolvers = Mapping[str, Resolver | Refused]
 
 def not_ready(scene: Scene, container: Container, image: SeenImage | None) -> Reason | None:
     """Why a new instance could not be made now; asked before the old one is touched."""
-    if image is None:
-        return images.unavailable(container)
+    if image is None or (scene.collecting and images.unused(image, scene.collecting)):
+        return images.unavailable(container) if image is None else images.uncertain(image)
     for attachment in container.networks:
         if not scene.usable(attachment.network):
             return _waits_for_network(scene, attachment.network)

@@ -82,7 +82,7 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
         oneshots.forgotten(found, now),
         networks.firewall(found, wires.table),
         naming.names(found, wires.resolvers, now),
-        images.collection(desired, observed, images.Keep(policy.disk_limit, policy.image_age), now),
+        _collection(found, now, busy),
     )
     open_entries = [entry for entry in entries if entry.key not in busy]
     return Plan(
@@ -128,6 +128,13 @@ def _volumes(scene: Scene) -> Iterator[Entry]:
             yield Wait(f"volume:{name}", why, code="volume-external")
         else:
             yield Task(f"volume:{name}", "missing", (CreateVolume(volume),))
+
+
+def _collection(scene: Scene, now: float, busy: Set[str]) -> Iterator[Entry]:
+    """Not while an image is fetched, as that would be waited for, and nobody knows what is wanted then."""
+    if not any(key.startswith("image:") for key in busy):
+        keep = images.Keep(scene.policy.disk_limit, scene.policy.image_age)
+        yield from images.collection(scene.desired, scene.observed, keep, now)
 
 
 def _containers(scene: Scene, wires: Wires, now: float, busy: Set[str]) -> Iterator[Entry]:

@@ -22,6 +22,7 @@ Code = Literal[
     "image-missing",
     "image-not-pulled",
     "image-asked",
+    "image-uncertain",
     "network-missing",
     "network-undeclared",
     "namespace-missing",
@@ -140,6 +141,7 @@ EXPLAINED: Mapping[Code, Explanation] = {
         "Put the image on this host, or change `pull_policy`.",
     ),
     "image-asked": Explanation("the registry is asked what the tag is now", _SOON),
+    "image-uncertain": Explanation("unused images are thrown away, and nobody wanted this one before", _SOON),
     # networks, names, ports
     "network-missing": Explanation(
         "a network is not there yet", "See what keeps the network: it has a line of its own."

@@ -29,7 +29,7 @@ from reconciler.core.networking import Attachment, Destination, Listener, Port
 from reconciler.core.reasons import EXPLAINED, Code
 from reconciler.core.removal import noted
 from reconciler.core.starting import Condition, Dependency, Hook, Hooks
-from reconciler.core.steps import Plan, Step
+from reconciler.core.steps import CollectImages, Plan, Step, Task
 from reconciler.core.tombstones import Tombstones
 from reconciler.core.updates import UpdateConfig, Updates
 from reconciler.core.work import FAULTS, WORK, doing
@@ -142,6 +142,7 @@ HAPPEN: dict[Code, Callable[[], Made]] = {
     "image-missing": lambda: without(images={}),
     "image-not-pulled": lambda: (desired(container(pull_policy=PullPolicy(when="never"))), host(images={})),
     "image-asked": lambda: asking(pull_policy=PullPolicy(when="always")),
+    "image-uncertain": without,
     "network-missing": lambda: without(networks={}),
     "network-undeclared": lambda: (replace(desired(WEB_CONTAINER), networks={}), host()),
     "namespace-missing": lambda: asking(networks=(), shares="shop-db-1"),
@@ -201,6 +202,12 @@ ELSEWHERE: frozenset[Code] = frozenset(
 )
 
 
+# what is planned while these tasks run already
+DOING: dict[Code, tuple[Task, ...]] = {
+    "image-uncertain": (Task("collect", "the disk is full", (CollectImages((), (), 0.0),)),),
+}
+
+
 def codes(found: Plan) -> set[Code]:
     return {wait.code for wait in found.waits} | {doing(task) for task in found.tasks}
 
@@ -208,7 +215,7 @@ def codes(found: Plan) -> set[Code]:
 @pytest.mark.parametrize("code", HAPPEN)
 def test_each_reason_happens(code: Code) -> None:
     wanted, observed = HAPPEN[code]()
-    found = made(wanted, observed)
+    found = made(wanted, observed, DOING.get(code, ()))
     assert code in codes(found), str(found)
 
 
