@@ -11,7 +11,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from hashlib import blake2s
+from typing import cast
 
+from reconciler.core.canonical import canonical
 from reconciler.core.model import BindMount, Container, Mount, VolumeMount
 from reconciler.core.networking import Port
 
@@ -19,11 +21,12 @@ LONGEST = 200  # characters of a value
 MOST = 500  # facts of a container
 
 # these hold no secrets; whatever is not named here is hidden, so that a new field is, too
-SHOWN = frozenset(
+_SHOWN = frozenset(
     {"image", "networks", "ports", "host_network", "shares", "user", "hostname", "domainname", "expose", "platform"}
     | {"read_only", "init", "cap_add", "cap_drop", "stop_signal", "stop_grace_period", "restart", "resources"}
-    | {"depends_on", "pull_policy", "locked", "updates"}
+    | {"depends_on", "pull_policy", "locked", "updates", "healthcheck", "schedule"}
 )
+_HIDDEN = frozenset({"healthcheck.test"})  # but of these some part may
 _PAIRS = frozenset({"environment", "labels", "sysctls", "extra_hosts"})
 _IDENTITY = frozenset({"name", "app", "service", "replica", "spec"})
 
@@ -80,16 +83,19 @@ def _mark(name: str, text: str, key: str) -> str:
 
 
 def _facts(container: Container) -> Iterator[tuple[str, str, bool]]:
+    declared = cast("dict[str, object]", canonical(container))
     for entry in fields(container):
         value = getattr(container, entry.name)
-        if entry.name in _IDENTITY or value in (None, (), "", False):
+        if entry.name in _IDENTITY or entry.name not in declared:
             continue
         if entry.name in _PAIRS:
             yield from ((f"{entry.name}.{name}", text, False) for name, text in value)
         elif entry.name == "mounts":
             yield from (_mount(mount) for mount in value)
-        elif entry.name in SHOWN:
-            yield entry.name, _shown(value), True
+        elif entry.name == "ports":
+            yield entry.name, ", ".join(map(_port, value)), True
+        elif entry.name in _SHOWN:
+            yield from _parts(entry.name, declared[entry.name])
         else:
             yield entry.name, _text(value), False
 
@@ -106,10 +112,23 @@ def _mount(mount: Mount) -> tuple[str, str, bool]:
             return name, _text(mount), False
 
 
-def _shown(value: object) -> str:
-    if isinstance(value, tuple) and value and isinstance(value[0], Port):
-        return ", ".join(f"{port.host_ip or '*'}:{port.published}->{port.target}/{port.protocol}" for port in value)
-    return value if isinstance(value, str) else _text(value)
+def _port(port: Port) -> str:
+    return f"{port.host_ip or '*'}:{port.published}->{port.target}/{port.protocol}"
+
+
+def _parts(name: str, value: object) -> Iterator[tuple[str, str, bool]]:
+    """A value of several parts as a fact for each, as `restart.policy`; of a list each entry is called by its first."""
+    match value:
+        case dict() if name not in _HIDDEN:
+            for key, part in value.items():
+                yield from _parts(f"{name}.{key}", part)
+        case [dict(), *_]:
+            for entry in cast("list[dict[str, object]]", value):
+                first, *more = entry.items()
+                yield from _parts(f"{name}.{first[1]}", dict(more) or True)
+        case _:
+            shown = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+            yield name, shown, name not in _HIDDEN
 
 
 def _text(value: object) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from reconciler.core.mounts import volumes_of
 from reconciler.core.reasons import EXPLAINED, Code, Since
 from reconciler.core.reference import image_key
+from reconciler.core.removal import strays
 from reconciler.core.status import Snapshot
 from reconciler.core.work import WORK, doing
 from reconciler.errors import ReconcilerError
@@ -153,6 +154,8 @@ class _Users:
             return self.known.get((kind, name), frozenset())
         if kind == "held":
             return {(app, "") for app in (_app_of(name), *(app for app, _ in self.known.get(("spec", name), ())))}
+        if kind == "removals":
+            return self.known.get(("removals", ""), frozenset())
         return {(name, "")} if kind in {"removal", "tombstone"} else {ALL}
 
     def touches(self, key: str, app: str, service: str) -> bool:
@@ -176,6 +179,7 @@ def _users(snapshot: Snapshot) -> _Users:
         places += [("network", endpoint.network.name) for endpoint in seen.endpoints]
         for place in places:
             known[place].add((seen.app, seen.service))
+    known["removals", ""] = {(app, "") for app in strays(snapshot.desired, snapshot.observed)}
     return _Users(known)
 
 

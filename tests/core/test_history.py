@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.core import history
 from reconciler.core.facts import Fact, difference, facts
+from reconciler.core.health import Healthcheck, HttpTest
 from reconciler.core.history import (
     Act,
     AppRevision,
@@ -24,9 +25,10 @@ from reconciler.core.history import (
     render,
     surplus,
 )
+from reconciler.core.jobs import Schedule
 from reconciler.core.model import BindMount, Container, Exited, VolumeMount
 from reconciler.core.networking import Port
-from reconciler.core.starting import Hook, Hooks
+from reconciler.core.starting import Dependency, Hook, Hooks
 from reconciler.core.steps import KillContainer, RotateLog, StartContainer, Task
 from reconciler.errors import Failure
 from tests.api.feed import SECRET
@@ -162,6 +164,19 @@ def test_differences_are_told_by_name_and_value() -> None:
         "- ports: *:80->80/tcp",
         "+ user: me",
     ]
+
+
+def test_what_has_parts_is_told_part_by_part_and_what_is_not_declared_not_at_all() -> None:
+    made = container(
+        healthcheck=Healthcheck(test=HttpTest(port=80, path=f"/?token={SECRET}"), interval=1.0),
+        depends_on=(Dependency(service="db"), Dependency(service="cache", restart=True)),
+        schedule=Schedule(cron="@daily", history=7),
+    )
+    assert {fact.name: fact.text for fact in facts(made, "sha256:1", KEY)} == {
+        "depends_on.cache.restart": "true", "depends_on.db": "true", "healthcheck.interval": "1.0",
+        "healthcheck.test": "", "image": made.image, "image digest": "sha256:1", "networks.shop_default": "true",
+        "restart.policy": "always", "schedule.cron": "@daily", "schedule.history": "7",
+    }  # fmt: skip
 
 
 @given(containers, containers)

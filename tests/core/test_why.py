@@ -58,6 +58,13 @@ def test_a_reason_is_told_to_whom_it_touches(key: str, touched: set[str]) -> Non
     assert {name for name in names if told(found, *name.split("/"))} == touched
 
 
+def test_what_stays_for_want_of_a_word_is_told_to_those_that_left_only() -> None:
+    there = host(seen(), seen(of=container("gone"), id="f" * 64))
+    held = replace(waiting("removals", "removal-held"), observed=there)
+    assert [cause.code for cause in told(held, "gone")] == ["removal-held"]
+    assert not told(held, "shop")
+
+
 def test_what_is_well_says_since_when() -> None:
     one = replace(BASE, since=since(Snapshot(at=0.0), BASE))
     two = replace(one, at=130.0, since=since(one, replace(one, at=130.0)))
