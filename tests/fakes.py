@@ -25,7 +25,7 @@ from reconciler.core.model import (
     digest,
 )
 from reconciler.core.mounts import volumes_of
-from reconciler.core.networking import Endpoint, Joint, Listener, Network, Pairs, Resolver, SeenNetwork
+from reconciler.core.networking import Joint, Listener, Pairs, Resolver, SeenNetwork
 from reconciler.core.oneshots import recalled
 from reconciler.core.progress import Progress
 from reconciler.core.reference import image_key
@@ -34,13 +34,9 @@ from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Draining, Good, Quarantine
 from reconciler.errors import HostError
 from reconciler.ports import Ports, Report
-from tests.fake_firewall import FakeFirewall
+from tests.fake_networks import FakeFirewall, FakeNames, FakeNetworks, IllegalCallError
 from tests.fake_revisions import FakeRevisions, refuse
 from tests.fake_runs import FakeRuns
-
-
-class IllegalCallError(AssertionError):
-    """Something was asked that a host cannot do."""
 
 
 def image(reference: str, version: int = 1) -> SeenImage:
@@ -81,10 +77,10 @@ class FakeHost:
         self.made_from: dict[str, tuple[Container, SeenImage]] = {}  # by container id
         self.good: dict[str, Good] = {}
         self.quarantined: dict[str, Quarantine] = {}
-        self.runs = FakeRuns(self)
         self.refused: dict[str, str] = {}  # by revision
         self.unfit: Callable[[Container], str] = lambda _: ""  # "made" or "started", which it cannot be
         self.removals: Removals | None = None
+        self.runs = FakeRuns(self)
 
     def ports(self) -> Ports:
         return Ports(
@@ -93,9 +89,9 @@ class FakeHost:
             runtime=self,
             revisions=FakeRevisions(self),
             runs=self.runs,
-            networks=_Networks(self),
+            networks=FakeNetworks(self),
             firewall=FakeFirewall(self),
-            names=_Names(self),
+            names=FakeNames(self),
             volumes=_Volumes(self),
         )
 
@@ -114,10 +110,10 @@ class FakeHost:
             collected_at=self.collected_at,
             good=dict(self.good),
             quarantined=dict(self.quarantined),
-            jobs=dict(self.runs.jobs),
-            ended=dict(self.runs.ended),
             refused=dict(self.refused),
             removals=self.removals,
+            jobs=dict(self.runs.jobs),
+            ended=dict(self.runs.ended),
         )
 
     def with_links(self, seen: SeenContainer) -> SeenContainer:
@@ -320,69 +316,6 @@ class _Bundles:
 
     def rotate_log(self, id: str) -> None:
         self.host.call("rotate", lambda: self.host.put(id, log_bytes=0))
-
-
-class _Networks:
-    def __init__(self, host: FakeHost) -> None:
-        self.host = host
-
-    def create(self, network: Network, bridge: str, subnets: tuple[str, str], extra: tuple[str, ...] = ()) -> None:
-        subnet, subnet6 = subnets
-        if any(seen.subnet == subnet and seen.name != network.name for seen in self.host.bridges.values()):
-            raise IllegalCallError(f"subnet {subnet} is given twice")
-        made = SeenNetwork(
-            name=network.name,
-            app=network.app,
-            spec=network.spec,
-            bridge=bridge,
-            subnet=subnet,
-            subnet6=subnet6,
-            extra=extra,
-        )
-        self.host.call(f"network {network.name}", lambda: self.host.bridges.update({network.name: made}))
-
-    def remove(self, name: str, bridge: str) -> None:
-        if any(bridge in bridges for bridges in self.host.attached.values()):
-            raise IllegalCallError(f"removal of {name}, which is in use")
-        self.host.call(f"remove network {name}", lambda: self.host.bridges.pop(name, None))
-
-    def connect(self, id: str, endpoints: tuple[Endpoint, ...]) -> None:
-        self.host.get(id)
-        bridges = frozenset(end.bridge for end in endpoints)
-        missing = bridges - {seen.bridge for seen in self.host.bridges.values()}
-        if missing:
-            raise HostError(f"cannot connect to {sorted(missing)}: no such bridge")
-        self.host.call("connect", lambda: self.host.attached.update({id: bridges}))
-
-    def disconnect(self, id: str) -> None:
-        self.host.call("disconnect", lambda: self.host.attached.pop(id, None))
-
-
-class _Names:
-    def __init__(self, host: FakeHost) -> None:
-        self.host = host
-
-    def serve(self, resolver: Resolver) -> None:
-        bridges = {seen.bridge: seen for seen in self.host.bridges.values()}
-        seen = bridges.get(resolver.bridge)
-        own = {address.partition("/")[0] for address in (seen.subnet, seen.subnet6, *seen.extra)} if seen else set()
-        if not set(resolver.addresses) <= own:
-            raise IllegalCallError(f"{resolver.name} listens on addresses that its bridge does not have")
-        self.host.call(f"serve {resolver.name}", lambda: self.host.resolvers.update({resolver.name: resolver}))
-
-    def stop(self, name: str) -> None:
-        def stop() -> None:
-            self.host.resolvers.pop(name, None)
-            self.host.names.pop(name, None)
-
-        self.host.call(f"stop serving {name}", stop)
-
-    def write(self, network: str, hosts: Pairs) -> None:
-        self.host.call(f"names of {network}", lambda: self.host.names.update({network: hosts}))
-
-    def resolve(self, names: tuple[str, ...]) -> None:
-        answers = dict.fromkeys(names, (("192.0.2.1",), self.host.now))
-        self.host.call("resolve", lambda: self.host.resolved.update(answers))
 
 
 class _Volumes:

@@ -45,5 +45,7 @@ def as_data(found: Plan) -> dict[str, object]:
         "tasks": [
             {"key": task.key, "cause": task.cause, "steps": [str(step) for step in task.steps]} for task in found.tasks
         ],
-        "waits": [{"key": wait.key, "reason": wait.reason, "until": wait.until} for wait in found.waits],
+        "waits": [
+            {"key": wait.key, "code": wait.code, "reason": wait.reason, "until": wait.until} for wait in found.waits
+        ],
     }

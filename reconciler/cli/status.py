@@ -35,6 +35,10 @@ class UnreachableError(ReconcilerError):
     """No daemon answers at the socket."""
 
 
+class RefusedError(ReconcilerError):
+    """The daemon says why there is no answer."""
+
+
 def status(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print the status once, or again and again. The exit status says whether the host is as it should be."""
     try:
@@ -109,7 +113,7 @@ def _why(error: OSError) -> str:
 
 
 def ask(path: Path, target: str) -> Answer:
-    """The JSON that the daemon at `path` answers to GET `target`. Raises UnreachableError."""
+    """The JSON that the daemon at `path` answers to GET `target`. Raises UnreachableError, RefusedError."""
     with closing(_connect(path)) as connection:
         try:
             connection.sendall(_request(target))
@@ -121,6 +125,8 @@ def ask(path: Path, target: str) -> Answer:
         found = json.loads(body)
     except ValueError:
         found = None
+    if b" 404 " in head.partition(b"\r\n")[0] and isinstance(found, dict):
+        raise RefusedError(str(found.get("message")))
     if b" 200 " not in head.partition(b"\r\n")[0] or not isinstance(found, dict):
         raise UnreachableError(f"cannot understand the daemon at {path}: {body[:200].decode(errors='replace').strip()}")
     return found

@@ -12,8 +12,9 @@ from typing import Literal
 
 State = Literal["starting", "healthy", "unhealthy"]
 LONGEST_SAID = 500  # characters of an answer that are kept
-FIRST_QUESTION = 0.05  # seconds after a start; a command, which costs a process, has twenty times as long
+FIRST_QUESTION = 0.01  # seconds after a start; a command, which costs a process, has a hundred times as long
 FIRST_COMMAND = 1.0
+LATE = 0.1  # the share of its time to start by which a server may be found to be ready too late; a command's is 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +127,8 @@ def next_due(check: Healthcheck, health: Health, asked: float, started: float, p
     """
     pause = min(check.interval, check.start_interval)
     if health.state == "starting" and in_grace(check, asked, started):
-        first = FIRST_COMMAND if isinstance(check.test, CommandTest) else FIRST_QUESTION
-        return asked + min(pause, max(first, asked - started))
+        age, command = asked - started, isinstance(check.test, CommandTest)
+        return asked + min(pause, max(FIRST_COMMAND, age) if command else max(FIRST_QUESTION, LATE * age))
     shift = phase * check.interval
     rounds = floor((asked + check.interval / 2 - shift) / check.interval) + 1
     return shift + rounds * check.interval

@@ -91,7 +91,8 @@ def ready_since(seen: SeenContainer) -> float:
 def aside(scene: Scene, now: float) -> frozenset[str]:
     """The ids of those that get no new connections, because another instance of the same name serves in their place.
 
-    That is the wanted one as soon as it is proven, else whatever is ready, else whatever runs; of equals the oldest.
+    That is the wanted one as soon as it is proven, else whatever is ready, else whatever runs; of equals one that does
+    not drain, for its connections may be cut soon, and then the oldest.
     """
     found: set[str] = set()
     for name, instances in scene.instances.items():
@@ -103,9 +104,10 @@ def aside(scene: Scene, now: float) -> frozenset[str]:
     return frozenset(found)
 
 
-def _rank(current: SeenContainer | None, now: float, seen: SeenContainer) -> tuple[bool, bool, bool, bool, float]:
+def _rank(current: SeenContainer | None, now: float, seen: SeenContainer) -> tuple[float, ...]:
     known = proven(seen, now)
-    return known, seen.ready, isinstance(seen.state, Running), known and seen is current, -seen.created_at
+    running = isinstance(seen.state, Running)
+    return known, seen.ready, running, known and seen is current, seen.draining is None, -seen.created_at
 
 
 def current_instance(scene: Scene, container: Container, image: SeenImage | None) -> SeenContainer | None:

@@ -92,7 +92,7 @@ class _Found:
                 kept = [*self.hands.keep(seen)]
                 yield from kept
                 if seen is self.decision.running and not any(entry.key == lifecycle.key(seen.name) for entry in kept):
-                    yield Wait(lifecycle.key(seen.name), "waits for the run before to end")
+                    yield Wait(lifecycle.key(seen.name), "waits for the run before to end", code="run-before")
 
     def due(self, due: float) -> Iterator[Entry]:
         """The run of a time that is due: it is made, then written down and started in one go."""

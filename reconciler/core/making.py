@@ -16,16 +16,17 @@ from reconciler.core.joints import Networks, joint
 from reconciler.core.model import Container, Running, SeenImage, container_id, revision
 from reconciler.core.mounts import volumes_of
 from reconciler.core.networking import Joint, Resolver
+from reconciler.core.reasons import Reason
 from reconciler.core.scene import Scene
 from reconciler.core.steps import ConnectContainer, CreateContainer, StartContainer, Step, Task, Wait
 
 Resolvers = Mapping[str, Resolver | Refused]
 
 
-def not_ready(scene: Scene, container: Container, image: SeenImage | None) -> str:
+def not_ready(scene: Scene, container: Container, image: SeenImage | None) -> Reason | None:
     """Why a new instance could not be made now; asked before the old one is touched."""
-    if image is None:
-        return images.unavailable(container)
+    if image is None or (scene.collecting and images.unused(image, scene.collecting)):
+        return images.unavailable(container) if image is None else images.uncertain(image)
     for attachment in container.networks:
         if not scene.usable(attachment.network):
             return _waits_for_network(scene, attachment.network)
@@ -33,15 +34,15 @@ def not_ready(scene: Scene, container: Container, image: SeenImage | None) -> st
         return waits_for_owner(container.shares)
     missing = sorted(set(volumes_of(container)) - scene.observed.volumes)
     if missing:
-        return f"waits for volume {missing[0]}"
+        return Reason("volume-missing", f"waits for volume {missing[0]}")
     if not scene.instances.get(container.name) and (reason := in_use(scene, volumes_of(container), "")):
         return reason
     return order.waits_for(scene, container.app, container.depends_on)
 
 
-def asks_first(container: Container, image: SeenImage | None, now: float) -> str:
-    """Why its tag must be asked for before an instance is made, "" when it need not."""
-    return images.asks_first(container, image, now) if image else ""
+def asks_first(container: Container, image: SeenImage | None, now: float) -> Reason | None:
+    """Why its tag must be asked for before an instance is made, None when it need not."""
+    return images.asks_first(container, image, now) if image else None
 
 
 def asked_since(scene: Scene, now: float) -> dict[str, float]:
@@ -63,9 +64,10 @@ def _made_at(scene: Scene, container: Container, now: float) -> float:
     return 0.0 if instances.had_its_run(scene, container, image) or not_ready(scene, container, image) else now
 
 
-def _waits_for_network(scene: Scene, name: str) -> str:
-    undeclared = "" if name in scene.networks else ", which no spec declares"
-    return f"waits for network {name}{undeclared}"
+def _waits_for_network(scene: Scene, name: str) -> Reason:
+    if name in scene.networks:
+        return Reason("network-missing", f"waits for network {name}")
+    return Reason("network-undeclared", f"waits for network {name}, which no spec declares")
 
 
 def occupied(scene: Scene, container: Container) -> str:
@@ -87,18 +89,19 @@ def lends(scene: Scene, owner: str) -> bool:
     return seen is not None and seen.connected and isinstance(seen.state, Running)
 
 
-def waits_for_owner(name: str) -> str:
-    """The sentence for one whose namespace is not there."""
-    return f"waits for container {name}, whose network it shares"
+def waits_for_owner(name: str) -> Reason:
+    """Why one whose namespace is not there is not started."""
+    return Reason("namespace-missing", f"waits for container {name}, whose network it shares")
 
 
-def in_use(scene: Scene, volumes: Iterable[str], id: str) -> str:
-    """Which exclusive volume another container has, "" when none; else they are taken from now on."""
+def in_use(scene: Scene, volumes: Iterable[str], id: str) -> Reason | None:
+    """Which exclusive volume another container has, None when none; else they are taken from now on."""
     for volume in volumes:
         if scene.claimed.get(volume, id) != id:
             owner = scene.observed.containers.get(scene.claimed[volume])
-            return f"waits for volume {volume}, which is exclusive and in use{f' by {owner.name}' if owner else ''}"
-    return ""
+            by = f" by {owner.name}" if owner else ""
+            return Reason("volume-in-use", f"waits for volume {volume}, which is exclusive and in use{by}")
+    return None
 
 
 def create(scene: Scene, resolvers: Resolvers, found: Replica, cause: str, now: float) -> Iterator[Task | Wait]:
@@ -107,7 +110,7 @@ def create(scene: Scene, resolvers: Resolvers, found: Replica, cause: str, now: 
     assert image is not None
     where = _joint(scene, resolvers, container)
     if isinstance(where, Refused):
-        yield Wait(lifecycle.key(container.name), where.message)
+        yield Wait(lifecycle.key(container.name), where.message, code="no-address")
         return
     id, made = container_id(container, image.digest, now), revision(container, image.digest)
     scene.claimed.update(dict.fromkeys(volumes_of(container), id))

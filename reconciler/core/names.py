@@ -62,7 +62,7 @@ def touched(task: Task) -> frozenset[str]:  # noqa: C901 - one flat match, a lin
                 names.add(NAMES)
             case KeepGood() | QuarantineRevision() | ForgetRevisions() | NoteRemovals():
                 names.add(REVISIONS)
-            case KeepJob() | KeepEnd() | ForgetRuns():
+            case KeepJob() | KeepEnd() | ForgetRuns():  # one look reads both
                 names.add(REVISIONS)
             case ConnectContainer() | DisconnectContainer():
                 names |= {CONTAINER + step.id, LINKS}

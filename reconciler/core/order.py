@@ -13,12 +13,13 @@ from typing import assert_never
 from reconciler.core.instances import replica
 from reconciler.core.lifecycle import finished
 from reconciler.core.model import Exited, Running, SeenContainer
+from reconciler.core.reasons import Code, Reason
 from reconciler.core.scene import Scene
 from reconciler.core.starting import Condition, Dependency
 
 
-def waits_for(scene: Scene, app: str, depends_on: Iterable[Dependency]) -> str:
-    """Why a container of `app` that depends on these cannot start now, "" when it can."""
+def waits_for(scene: Scene, app: str, depends_on: Iterable[Dependency]) -> Reason | None:
+    """Why a container of `app` that depends on these cannot start now, None when it can."""
     for dependency in depends_on:
         for instances in _replicas(scene, app, dependency.service):
             if any(_holds(seen, dependency.condition) for seen in instances):
@@ -26,8 +27,8 @@ def waits_for(scene: Scene, app: str, depends_on: Iterable[Dependency]) -> str:
             if not instances and _remembered(scene, app, dependency):
                 continue
             if dependency.required or not _hopeless(instances, dependency.condition):
-                return _sentence(dependency, instances)
-    return ""
+                return _reason(dependency, instances)
+    return None
 
 
 def restarted_after(scene: Scene, seen: SeenContainer, depends_on: Iterable[Dependency]) -> str:
@@ -106,25 +107,28 @@ def _hopeless(instances: tuple[SeenContainer, ...], condition: Condition) -> boo
             assert_never(condition)
 
 
-def _sentence(dependency: Dependency, instances: tuple[SeenContainer, ...]) -> str:
+def _reason(dependency: Dependency, instances: tuple[SeenContainer, ...]) -> Reason:
     newest = instances[0] if instances else None
     service = dependency.service
     match dependency.condition:
         case "service_started":
-            return f"waits for service {service} to be started"
+            return Reason("dependency-not-started", f"waits for service {service} to be started")
         case "service_healthy":
-            return f"waits for service {service} to be healthy{_why_not_healthy(newest)}"
+            code, why = _not_healthy(newest)
+            return Reason(code, f"waits for service {service} to be healthy{why}")
         case "service_completed_successfully":
             failed = newest is not None and isinstance(newest.state, Exited) and newest.state.code
-            why = f"; it exited with code {failed}" if failed else ""
-            return f"waits for service {service} to complete successfully{why}"
+            sentence = f"waits for service {service} to complete successfully"
+            if failed:
+                return Reason("dependency-failed", f"{sentence}; it exited with code {failed}")
+            return Reason("dependency-not-completed", sentence)
         case _:
             assert_never(dependency.condition)
 
 
-def _why_not_healthy(seen: SeenContainer | None) -> str:
+def _not_healthy(seen: SeenContainer | None) -> tuple[Code, str]:
     if seen is not None and seen.healthcheck is None:
-        return ", but neither its spec nor its image has a healthcheck; write one"
+        return "dependency-unchecked", ", but neither its spec nor its image has a healthcheck; write one"
     if seen is not None and seen.health is not None and seen.health.state == "unhealthy":
-        return f"; it is unhealthy: {seen.health.said or 'it does not answer'}"
-    return ""
+        return "dependency-unhealthy", f"; it is unhealthy: {seen.health.said or 'it does not answer'}"
+    return "dependency-not-healthy", ""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from reconciler.core import instances, making
 from reconciler.core.model import Container, Exited, State
+from reconciler.core.reasons import Code, Reason
 from reconciler.core.scene import Scene
 
 
@@ -29,16 +30,17 @@ def due(scene: Scene, step: Container, now: float) -> bool:
     )
 
 
-def unprepared(scene: Scene, container: Container) -> tuple[str, bool]:
-    """Which of its steps has not succeeded and why, "" for none; and whether that will end by itself."""
+def unprepared(scene: Scene, container: Container) -> tuple[Reason | None, bool]:
+    """Which of its steps has not succeeded and why, None for none; and whether that will end by itself."""
     for name, _ in container.steps:
         step = scene.desired.containers.get(name)
         seen = instances.replica(scene, step).current if step else None
         if step is None or (seen is not None and _succeeded(seen.state)):
             continue
         why = _why_not(seen.state) if seen else ""
-        return f"waits for {name}, which is run before it, to succeed{why}", not why
-    return "", False
+        code: Code = "pre-start-failed" if why else "pre-start-running"
+        return Reason(code, f"waits for {name}, which is run before it, to succeed{why}"), not why
+    return None, False
 
 
 def _succeeded(state: State) -> bool:

@@ -60,6 +60,19 @@ class ForgetRevisions:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteRemovals:
+    """Remember which apps were there and which of them left, or forget that."""
+
+    removals: Removals | None
+
+    def __str__(self) -> str:
+        if self.removals is None:
+            return "forget which apps left"
+        left = f", and that {', '.join(self.removals.gone)} may go" if self.removals.gone else ""
+        return f"note that there are {len(self.removals.apps)} apps{left}"
+
+
+@dataclass(frozen=True, slots=True)
 class KeepJob:
     """Remember this of a job and its runs, in place of what was remembered."""
 
@@ -91,19 +104,4 @@ class ForgetRuns:
 
 
 RunStep = KeepJob | KeepEnd | ForgetRuns
-
-
-@dataclass(frozen=True, slots=True)
-class NoteRemovals:
-    """Remember which apps were there and which of them left, or forget that."""
-
-    removals: Removals | None
-
-    def __str__(self) -> str:
-        if self.removals is None:
-            return "forget which apps left"
-        left = f", and that {', '.join(self.removals.gone)} may go" if self.removals.gone else ""
-        return f"note that there are {len(self.removals.apps)} apps{left}"
-
-
 RevisionStep = KeepGood | QuarantineRevision | ForgetRevisions | NoteRemovals

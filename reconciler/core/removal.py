@@ -67,11 +67,12 @@ def entries(decision: Decision, desired: Desired, observed: Observed) -> Iterato
         cause = "an hour without another, or all are back" if decision.memory is None else "no spec declares them"
         yield Task("removals", cause, (NoteRemovals(decision.memory),))
     if decision.why:
-        yield Wait("removals", decision.why)
+        yield Wait("removals", decision.why, code="removal-held")
     if desired.tombstones.problem:
-        yield Wait("tombstones", desired.tombstones.problem)
+        yield Wait("tombstones", desired.tombstones.problem, code="tombstones-unreadable")
     for app in sorted(desired.tombstones.apps & {wanted.app for wanted in desired.containers.values()}):
-        yield Wait(f"tombstone:{app}", f"a spec declares app {app}, so it stays; take its line out of {NAME}")
+        why = f"a spec declares app {app}, so it stays; take its line out of {NAME}"
+        yield Wait(f"tombstone:{app}", why, code="tombstone-void")
 
 
 def _declared(desired: Desired) -> frozenset[str]:

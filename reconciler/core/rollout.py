@@ -97,7 +97,7 @@ def turn(scene: Scene, found: Replica, now: float) -> Wait | None:
     earlier = [other for other in scene.siblings(wanted) if other.name < wanted.name]
     ahead = [other.name for other in earlier if other.name not in busy and _replaceable(scene, other.name)]
     if limits.parallelism and len(busy) + len(ahead) >= limits.parallelism:
-        return Wait(key(wanted.name), f"waits for its turn: {(*busy, *ahead)[0]} is replaced first")
+        return Wait(key(wanted.name), f"waits for its turn: {(*busy, *ahead)[0]} is replaced first", code="update-turn")
     ends = [
         ready_since(other.current) + limits.monitor
         for other in others
@@ -106,7 +106,7 @@ def turn(scene: Scene, found: Replica, now: float) -> Wait | None:
     last = max(ends, default=0.0)
     if limits.delay and last <= now < last + limits.delay:
         reason = f"waits for its turn: {limits.delay:g} s between two replicas"
-        return Wait(key(wanted.name), reason, until=last + limits.delay, passing=True)
+        return Wait(key(wanted.name), reason, until=last + limits.delay, passing=True, code="update-delay")
     return None
 
 
@@ -253,18 +253,22 @@ def waiting(scene: Scene, found: Replica, moved: bool, now: float) -> Task | Wai
     assert seen is not None
     olds = [old for old in found.others if instances.fit(scene, old) and isinstance(old.state, Running)]
     if not proven(seen, now):
-        return Wait(key(seen.name), "waits until it is ready", _ready_by(seen), passing=True) if olds else None
+        ready = Wait(key(seen.name), "waits until it is ready", _ready_by(seen), passing=True, code="update-not-ready")
+        return ready if olds else None
     fresh = [old for old in olds if not old.draining or old.draining.successor != seen.id]
     if fresh and moved:
         steps = tuple(DrainContainer(old.id, old.name, seen.id) for old in fresh)
         return Task(key(seen.name), f"{seen.id[:12]} serves in its place", steps)
     if fresh:
-        return Wait(key(seen.name), "waits for ports to be moved to it", passing=True)
+        return Wait(key(seen.name), "waits for ports to be moved to it", passing=True, code="update-moving")
     if not over(found, now) and (found.others or watched(scene, found)):
         monitor = config(found).monitor
-        return Wait(key(seen.name), f"is watched for {monitor:g} s", ready_since(seen) + monitor, passing=True)
+        over_at = ready_since(seen) + monitor
+        return Wait(key(seen.name), f"is watched for {monitor:g} s", over_at, passing=True, code="update-watched")
     until = max((end for old in olds if (end := drains_until(found, old, now))), default=None)
-    return Wait(key(seen.name), "connections to the old one drain", until, passing=True) if until else None
+    if until is None:
+        return None
+    return Wait(key(seen.name), "connections to the old one drain", until, passing=True, code="update-draining")
 
 
 def _ready_by(seen: SeenContainer) -> float | None:

@@ -18,7 +18,7 @@ from reconciler.core.mounts import volumes_of
 from reconciler.core.networking import Endpoint, Ipam, Network, SeenNetwork
 from reconciler.core.removal import Decision
 from reconciler.core.ruleset import MARK
-from reconciler.core.steps import CreateContainer, CreateNetwork, StartContainer, Step, Task
+from reconciler.core.steps import CollectImages, CreateContainer, CreateNetwork, StartContainer, Step, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,7 @@ class Scene:
     networks: Mapping[str, Network]  # what must be there: declared, or used by what is kept
     subnets: Mapping[str, tuple[str | Refused, str | Refused]]  # IPv4 and IPv6, "" for none
     removal: Decision
+    collecting: CollectImages | None = None  # unused images are being thrown away, all but these
     taken: dict[str, set[str]] = field(default_factory=dict)  # network -> addresses
     claimed: dict[str, str] = field(default_factory=dict)  # exclusive volume -> who starts with it now
     aside: frozenset[str] = frozenset()  # ids in whose place another instance of the same name serves
@@ -122,6 +123,7 @@ def scene(desired: Desired, observed: Observed, now: float, policy: Policy, doin
         networks=networks,
         subnets=_subnets(networks, observed, policy, doing),
         removal=leave,
+        collecting=next((step for step in _steps(doing) if isinstance(step, CollectImages)), None),
         taken=_addresses_in_use(observed, doing),
         claimed=_claimed(desired, observed, doing),
     )

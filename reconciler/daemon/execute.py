@@ -50,26 +50,26 @@ from reconciler.core.steps import (
     Task,
     WriteNames,
 )
-from reconciler.errors import ReconcilerError
+from reconciler.errors import Failure, ReconcilerError, failure
 from reconciler.ports import Ports, Report
 
 log = logging.getLogger(__name__)
 
 
-def execute(task: Task, ports: Ports, report: Report) -> str:
-    """Run the steps of `task`; returns "" or the sentence that says why it could not be done."""
+def execute(task: Task, ports: Ports, report: Report) -> Failure | None:
+    """Run the steps of `task`; returns None, or why it could not be done."""
     for step in task.steps:
         try:
             perform(step, ports, report)
         except ReconcilerError as error:
             log.warning("%s: %s", task.key, error)
-            return str(error)
+            return failure(error)
         except Exception as error:
             # One resource's bug must not stop the others; the traceback is for whoever mends it.
             log.warning("%s: cannot %s: unexpected %r", task.key, step, error, exc_info=log.isEnabledFor(logging.DEBUG))
-            return f"cannot {step}: unexpected {error!r}; this is a bug in reconciler"
+            return failure(error, f"cannot {step}: unexpected {error!r}; this is a bug in reconciler")
         log.info("%s: %s (%s)", task.key, step, task.cause)
-    return ""
+    return None
 
 
 def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PLR0912 - one flat match, a line a step

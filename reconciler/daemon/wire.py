@@ -26,6 +26,7 @@ from reconciler.daemon.events import Events
 from reconciler.daemon.loop import Loop, Specs, Surroundings
 from reconciler.daemon.probes import Probes, Ways
 from reconciler.daemon.queue import Queue, Retries
+from reconciler.daemon.recorder import Recorder
 from reconciler.daemon.watch import Watch
 from reconciler.daemon.workers import Workers
 from reconciler.errors import HostError
@@ -34,6 +35,7 @@ from reconciler.host.bundles import ContainerBundles
 from reconciler.host.cgroups import Cgroups, detect
 from reconciler.host.doorbells import drain, open_rules_doorbell
 from reconciler.host.firewall import Nftables
+from reconciler.host.history import HistoryFiles
 from reconciler.host.images.store import ImageStore
 from reconciler.host.listeners import listening
 from reconciler.host.lookup import Lookup
@@ -68,6 +70,7 @@ class Daemon:
     server: Server
     workers: Workers
     probes: Probes
+    recorder: Recorder
 
     def start(self) -> None:
         """Begin to listen to files and clients."""
@@ -81,6 +84,7 @@ class Daemon:
         self.probes.stop()
         self.watch.stop()
         self.workers.wait(STOP_TIME)
+        self.recorder.stop()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +124,9 @@ def adapters(settings: Settings) -> Adapters:
         obstacles=Obstacles(settings).look,
         names=names.look,
         revisions=revisions.look,
-        runs=runs.look,
         refused=partial(refused.read, settings),
         removals=revisions.removals,
+        runs=runs.look,
         listeners=listening,
     )
     return Adapters(
@@ -172,6 +176,22 @@ def registries(settings: Settings) -> Callable[[str], str]:
     return ImageStore(settings).current_digest
 
 
+def _ports(
+    settings: Settings, found: Adapters, bundles: ContainerBundles, runtime: OciRuntime, networks: BridgeNetworks
+) -> Ports:
+    return Ports(
+        images=found.images,
+        bundles=bundles,
+        runtime=runtime,
+        revisions=found.revisions,
+        runs=found.runs,
+        networks=networks,
+        names=DnsmasqNames(settings, found.cgroups, found.lookup),
+        firewall=found.firewall,
+        volumes=found.volumes,
+    )
+
+
 def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progress], None]) -> Daemon:
     """A daemon over the host of this machine. `show` is called from worker threads while images are pulled."""
     found = adapters(settings)
@@ -182,25 +202,17 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
     networks.sweep()
     runtime = OciRuntime(settings, found.cgroups)
     queue, workers = Queue(), Workers(settings.workers, "worker")
-    note = partial(health.write, settings)
+    note, history = partial(health.write, settings), HistoryFiles(settings)
+    recorder = Recorder(history, settings.history, time.time)
     probes = Probes(Ways(note=note, command=runtime.ask, connect=connect, ring=queue.add))
     around = Surroundings(
         load=load,
         observe=found.observer.look,
-        ports=Ports(
-            images=found.images,
-            bundles=bundles,
-            runtime=runtime,
-            revisions=found.revisions,
-            runs=found.runs,
-            networks=networks,
-            names=DnsmasqNames(settings, found.cgroups, found.lookup),
-            firewall=found.firewall,
-            volumes=found.volumes,
-        ),
+        ports=_ports(settings, found, bundles, runtime, networks),
         queue=queue,
         retries=Retries(random.random),
-        events=Events(Snapshot(at=time.time())),
+        events=Events(Snapshot(at=time.time()), history.read),
+        recorder=recorder,
         workers=workers,
         pulls=Workers(settings.pulls, "pull"),
         policy=policy(settings, time.time()),
@@ -219,6 +231,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         server=serve(around.events, settings),
         workers=workers,
         probes=probes,
+        recorder=recorder,
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from reconciler.core.decode import decode
+from reconciler.core.history import masked, secrets_of
 from reconciler.core.model import Container, SeenImage
 from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Good, Quarantine
@@ -51,7 +52,7 @@ class RevisionFiles:
 
     def quarantine(self, id: str, quarantine: Quarantine) -> None:
         """Remember the failed revision, with the last lines of output of container `id`."""
-        told = replace(quarantine, output=last_lines(logs.tail(self._containers / id / "log", LINES)))
+        told = replace(quarantine, output=spoken(self._containers / id, LINES))
         path = self._quarantine / f"{quarantine.revision}.json"
         _write(path, json.dumps(asdict(told)), f"remember that revision {quarantine.revision[:12]} failed")
 
@@ -111,6 +112,15 @@ def parse_good(text: str) -> Good:
 def parse_quarantine(text: str) -> Quarantine:
     """What `quarantine` wrote. Raises ValueError, KeyError or TypeError."""
     return decode(Quarantine, json.loads(text))
+
+
+def spoken(folder: Path, count: int) -> tuple[str, ...]:
+    """The last lines of the container in `folder` without the values of its environment; none if nobody knows those."""
+    try:
+        hidden = secrets_of(parse_made_from((folder / MADE_FROM).read_text())[0])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+    return last_lines([masked(line, hidden) for line in logs.tail(folder / "log", count)])
 
 
 def last_lines(lines: list[str]) -> tuple[str, ...]:

@@ -66,10 +66,10 @@ class Converter:
 
     def _service(self, model: compose.Compose, name: str, connector: Connector) -> Service:
         entry, path = model.services[name], ("services", name)
-        service = self._workload(model, path, entry, connector)
+        shared = self._workload(model, path, entry, connector)
         return replace(
-            service,
-            pre_start=tuple(self._steps(entry, service.image, path)),
+            shared,
+            pre_start=tuple(self._steps(entry, shared.image, path)),
             hooks=Hooks(post_start=self._hooks(entry.post_start), pre_stop=self._hooks(entry.pre_stop)),
             restart=_restart(entry.restart),
             resources=self._resources(entry, entry.deploy.resources.limits, path),

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import images, measures, network, ours, peers, pullers, report, store, workload
+from tests.bench import changes, images, measures, network, ours, peers, pullers, report, store, workload
 from tests.bench.contender import Contender
 from tests.bench.measures import Crowd, Sample
 from tests.bench.pull import Cold
@@ -84,7 +84,11 @@ def scenes(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[Sequenc
         )
     if not wanted or "T6" in wanted:
         yield "T6", lambda contenders: measures.repair(contenders, options.rounds)
-    if not wanted or wanted - {"T1", "T6", *ALONE}:
+    if not wanted or "T10" in wanted:
+        yield "T10", lambda contenders: changes.update(contenders, options.rounds)
+    if not wanted or "T11" in wanted:
+        yield "T11", lambda contenders: changes.probing(contenders, options.idle)
+    if not wanted or wanted - {"T1", "T6", "T10", "T11", *ALONE}:
         for size in sizes:
             rounds = max(2, options.rounds * 5 // size)
             crowd = Crowd(size, rounds, options.idle if size == max(sizes) else 0.0)

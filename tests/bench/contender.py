@@ -12,7 +12,7 @@ from types import TracebackType
 
 from tests.bench import kernel
 from tests.bench.cell import Cell, process_cpu
-from tests.bench.probe import wait_until, wait_until_answered
+from tests.bench.probe import wait_until, wait_until_answered, wait_until_said
 from tests.bench.workload import Workload
 
 
@@ -86,6 +86,10 @@ class Contender(ABC):
     def wait_up(self, ports: dict[str, int]) -> None:
         """Until every port answers, asked from inside the cell's network, on the bench's own time."""
         self._visitor.submit(wait_until_answered, list(ports.values())).result()
+
+    def wait_said(self, port: int, words: str) -> None:
+        """Until whoever answers at the port says this."""
+        self._visitor.submit(wait_until_said, port, words).result()
 
     def wait_back(self, name: str, port: int, killed: int) -> None:
         """Until another process than `killed` is there, and its port answers.

@@ -63,8 +63,17 @@ class Reconciler(Contender):
         for name, port in ports.items():
             self._write(name, {name: port}, {"name": SHARED, "external": True})
 
-    def _write(self, stem: str, ports: dict[str, int], network: dict[str, object]) -> None:
+    def up_with(self, ports: dict[str, int], more: dict[str, object]) -> None:
+        """As `up`, with `more` in each service; what runs already is changed."""
+        for name, port in ports.items():
+            self._write(name, {name: port}, {"name": SHARED, "external": True}, more)
+
+    def _write(
+        self, stem: str, ports: dict[str, int], network: dict[str, object], more: dict[str, object] | None = None
+    ) -> None:
         document = json.loads(compose_file(f"oci:{self.workload.layout}:1", ports))
+        for service in document["services"].values():
+            service.update(more or {})
         path = self._aside / f"{stem}.yaml"
         path.write_text(json.dumps({**document, "name": stem, "networks": {"default": network}}))
         path.rename(self.specs / path.name)
@@ -106,6 +115,10 @@ class Reconciler(Contender):
             self._nudge(path)
             said.append(self.ask("/v1/status")["look_wall"])
         return median(said)
+
+    def wait_converged(self) -> None:
+        """Until the daemon says that nothing is left to do."""
+        wait_until(lambda: bool(self.ask("/healthz")["converged"]), "everything to be as the specs say")
 
     def ask(self, path: str) -> dict[str, Any]:
         """GET on the daemon's socket."""

@@ -26,6 +26,22 @@ def answers(port: int) -> bool:
         return False
 
 
+def says(port: int, words: str) -> bool:
+    """Whether whoever answers there now says exactly this."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=0.01) as connection:
+            connection.settimeout(0.05)
+            connection.sendall(REQUEST)
+            return b"".join(iter(lambda: connection.recv(256), b"")).endswith(f"\r\n\r\n{words}".encode())
+    except OSError:
+        return False
+
+
+def wait_until_said(port: int, words: str) -> None:
+    """Until somebody says this there."""
+    wait_until(lambda: says(port, words), f"port {port} to say {words}")
+
+
 def wait_until_answered(ports: Sequence[int]) -> None:
     """Until each of them has answered once."""
     for port in ports:

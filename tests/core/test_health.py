@@ -157,6 +157,17 @@ def test_who_starts_is_asked_soon_and_then_less_and_less_often(check: Healthchec
     assert not pauses or pauses[0] <= 1.0
 
 
+@given(st.floats(0.001, 300.0))
+def test_a_server_is_found_to_be_ready_soon_after_it_is(ready: float) -> None:
+    """Traffic waits for it: a tenth of its own time at most, for not more questions than that takes."""
+    check = replace(CHECK, interval=600.0, start_interval=600.0)
+    asked, questions = 0.0, 0
+    while asked < ready:
+        asked, questions = next_due(check, Health(), asked, 0.0, 0.5), questions + 1
+    assert asked - ready <= max(0.01, 0.1 * ready) * 1.001
+    assert questions <= 100
+
+
 def test_a_hundred_that_were_started_together_are_not_asked_together() -> None:
     due = {round(next_due(CHECK, Health(state="healthy"), 5.0, 0.0, index / 100), 6) for index in range(100)}
     assert len(due) == 100

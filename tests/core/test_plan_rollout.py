@@ -23,7 +23,7 @@ from reconciler.core.networking import Attachment, Port
 from reconciler.core.steps import ApplyRuleset, WriteNames
 from reconciler.core.updates import Draining, Good, Quarantine, UpdateConfig, Updates
 from tests.core.hosts import NOW, RUNNING, host, made, printed, seen
-from tests.core.worlds import WEB, container, desired
+from tests.core.worlds import container, desired
 from tests.fakes import image
 
 PORTS = (Port(target=80, published=8080),)
@@ -132,6 +132,13 @@ def test_then_the_old_one_drains() -> None:
 def test_it_is_watched_and_drains_before_it_is_stopped() -> None:
     assert lines(NEW, in_force(drained(NOW - 1), new(since=NOW - 3))) == [
         "container:shop-web-1: waits: is watched for 5 s"
+    ]
+    soon = replace(NEW, updates=Updates(drain=0.5))
+    assert lines(soon, in_force(drained(NOW - 1), new(since=NOW - 3))) == [
+        "container:shop-web-1: waits: is watched for 5 s"
+    ], "also when all connections had their time"
+    assert lines(NEW, in_force(drained(NOW - 9.5), new(since=NOW - 13))) == [
+        "container:shop-web-1: waits: connections to the old one drain"
     ]
     assert lines(NEW, in_force(drained(NOW - 4), new(since=NOW - 6))) == [
         "container:shop-web-1: waits: connections to the old one drain"
@@ -307,12 +314,6 @@ def test_while_the_image_is_away_or_the_app_held_nothing_is_forgotten() -> None:
     assert "forget" not in str(made(desired(NEW), observed))
     assert "forget" not in str(made(desired(held={"shop": "cannot"}), observed))
     assert "forget the last good shop-web-1" in str(made(desired(), quarantined(good={OLD.name: good_of(OLD)})))
-
-
-def test_the_image_of_the_last_good_is_not_collected() -> None:
-    moved = replace(good_of(OLD), image=image(WEB, 7))
-    found = made(desired(OLD), host(old(), good={OLD.name: moved}, collected_at=-90_000.0))
-    assert image(WEB, 7).digest in str([step for task in found.tasks for step in task.steps])
 
 
 # --- several replicas --------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from tests.fakes import FakeHost
 POLICY = Policy(address_pool="10.0.0.0/16", network_prefix=24)
 Fate = Literal["fine", "crashes", "falls ill", "is never well", "cannot be made", "cannot be started"]
 DRAIN = 2.0
+ILL_AT = 4.5  # seconds after its start: later than the drain, and within the time that it is watched
 CHECK = Healthcheck(test=TcpTest(port=80), interval=1.0, timeout=1.0, retries=1)
 
 
@@ -137,7 +138,7 @@ class World:
 
     def befall(self, id: str, fate: Fate, age: float) -> None:
         seen = self.host.get(id)
-        well = fate == "fine" or (fate == "falls ill" and age < 3.0)
+        well = fate == "fine" or (fate == "falls ill" and age < ILL_AT)
         if seen.health is not None and age >= 1.0:
             state: Literal["healthy", "unhealthy"] = "healthy" if well else "unhealthy"
             if seen.health.state != state:

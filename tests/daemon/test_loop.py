@@ -24,6 +24,7 @@ from reconciler.daemon.queue import Queue, Retries
 from reconciler.daemon.workers import Workers
 from reconciler.errors import SpecError
 from reconciler.spec.parse import parse
+from tests.fake_history import recording
 from tests.fakes import FakeHost
 
 SHOP = """
@@ -79,6 +80,7 @@ class Machine:
                 queue=self.queue,
                 retries=Retries(lambda: 0.0),
                 events=self.events,
+                recorder=recording(self.host),
                 workers=self.workers,
                 pulls=Inline(),
                 policy=Policy(),
@@ -261,7 +263,8 @@ def test_a_bell_that_goes_on_does_not_make_a_failing_look_spin(machine: Machine)
     reader, writer = os.pipe()
     os.close(writer)
     machine.loop = Loop(replace(machine.loop.around, doorbells={reader: lambda: LINKS}))
-    machine.loop.plan = Plan(waits=(Wait("container:a-b-1", "restarts soon", until=machine.host.now),))
+    wait = Wait("container:a-b-1", "restarts soon", until=machine.host.now, code="crash-loop")
+    machine.loop.plan = Plan(waits=(wait,))
     machine.blind, machine.stop_after_blindness = 2, True
     begun = time.monotonic()
     machine.loop.run()

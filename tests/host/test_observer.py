@@ -60,9 +60,9 @@ class Host:
                 obstacles=lambda ipv6: (),
                 names=lambda full: SeenNames(),
                 revisions=lambda: ({}, {}),
-                runs=lambda: ({}, {}),
                 refused=dict,
                 removals=lambda: None,
+                runs=lambda: ({}, {}),
                 listeners=lambda owners: (),
             )
         )

@@ -56,9 +56,9 @@ class Readers:
     obstacles: Callable[[bool], tuple[str, ...]]  # True for those of IPv6 too
     names: Callable[[bool], SeenNames]  # True for a look from nothing
     revisions: Callable[[], tuple[Mapping[str, Good], Mapping[str, Quarantine]]]
-    runs: Callable[[], tuple[Mapping[str, Job], Mapping[str, Ended]]]
     refused: Callable[[], Mapping[str, str]]
     removals: Callable[[], Removals | None]
+    runs: Callable[[], tuple[Mapping[str, Job], Mapping[str, Ended]]]
     listeners: Callable[[bool], tuple[Listener, ...]]  # True to say who they are, which takes its time
 
 
@@ -82,8 +82,8 @@ class Observer:
     _ruleset: str = ""
     _guarded: tuple[str, ...] = ()
     _revisions: tuple[Mapping[str, Good], Mapping[str, Quarantine]] = field(default_factory=lambda: ({}, {}))
-    _runs: tuple[Mapping[str, Job], Mapping[str, Ended]] = field(default_factory=lambda: ({}, {}))
     _removals: Removals | None = None
+    _runs: tuple[Mapping[str, Job], Mapping[str, Ended]] = field(default_factory=lambda: ({}, {}))
     _obstacles: tuple[str, ...] = ()
     _names: SeenNames = field(default_factory=SeenNames)
     _listeners: tuple[Listener, ...] = ()
@@ -125,10 +125,10 @@ class Observer:
             mirrors=self.readers.mirrors(),
             good=self._revisions[0],
             quarantined=self._revisions[1],
-            jobs=self._runs[0],
-            ended=self._runs[1],
             refused=self.readers.refused(),
             removals=self._removals,
+            jobs=self._runs[0],
+            ended=self._runs[1],
         )
 
     def _look_at_networks(self, names: frozenset[str], everything: bool) -> None:

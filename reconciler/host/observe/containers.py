@@ -21,7 +21,7 @@ from reconciler.core.record import Record, from_annotations
 from reconciler.core.starting import When
 from reconciler.host import health, logs, runs
 from reconciler.host.cgroups import Cgroups
-from reconciler.host.revisions import last_lines
+from reconciler.host.revisions import spoken
 from reconciler.host.runs import Run
 from reconciler.settings import Settings
 
@@ -191,7 +191,7 @@ class ContainerReader:
         )
 
     def _exited(self, watched: _Watched, folder: Path, code: int | None) -> Exited:
-        output = self._settings.containers / runs.split(watched.name)[0] / "log"
+        container = self._settings.containers / runs.split(watched.name)[0]
         at = _modified(folder / "exit") if code is not None else _modified(folder / "run.json")
         return Exited(
             code=UNKNOWN_EXIT if code is None else code,
@@ -199,7 +199,7 @@ class ContainerReader:
             since=watched.run.since,
             oom=(folder / "oom").exists() or self._cgroups.oom_kills(watched.name) > 0,
             stopped=(folder / "stopped").exists(),
-            said="".join(last_lines(logs.tail(output, 1))) if code else "",
+            said="".join(spoken(container, 1)) if code else "",
         )
 
     def _watch(self, id: str, name: str) -> _Watched | None:
