@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.core.jobs import Ended, Job
+from reconciler.errors import HostError
 
 if TYPE_CHECKING:
     from tests.fakes import FakeHost
@@ -15,8 +16,11 @@ class FakeRuns:
         self.host = host
         self.jobs: dict[str, Job] = {}
         self.ended: dict[str, Ended] = {}
+        self.full = False  # the disk
 
     def keep_job(self, job: Job) -> None:
+        if self.full:
+            raise HostError(f"cannot remember the runs of {job.name}: No space left on device")
         self.host.call(f"note {job.name}", lambda: self.jobs.update({job.name: job}))
 
     def keep_end(self, ended: Ended) -> None:

@@ -138,7 +138,7 @@ def lines(answer: Answer, now: float, colours: bool) -> list[str]:
     head = ("NAME", "STATE", "SINCE", "IMAGE", "PORTS", "WHY")
     tints = [[""] + [_COLOURS.get(entry["state"], "yellow")] + [""] * 3 + ["yellow"] for entry in shown]
     text = render.table(head, [_row(entry, now) for entry in shown], tints if colours else ()) if shown else []
-    text += [render.clean(f"job {job['name']}: {job['said']}") for job in answer["jobs"]]
+    text += [_job(job, colours) for job in answer["jobs"]]
     text += [render.clean(line) for pull in answer["pulls"] for line in _pull(pull)]
     named = {f"{kind}:{entry['name']}" for kind in ("container", "health") for entry in shown if entry["why"]}
     troubles = [trouble for trouble in answer["troubles"] if trouble["key"] not in named]
@@ -155,6 +155,11 @@ def _row(entry: Answer, now: float) -> tuple[str, ...]:
     since = "" if entry["since"] is None else compact(now - entry["since"])
     image = entry["image"].removeprefix("docker.io/").removeprefix("library/")
     return entry["name"], state, since, image, ", ".join(entry["ports"]), entry["why"]
+
+
+def _job(job: Answer, colours: bool) -> str:
+    text = render.clean(f"job {job['name']}: {job['said']}")
+    return render.colour(text, "yellow", colours) if job["exit_code"] else text
 
 
 def _pull(pull: Answer) -> Iterator[str]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from reconciler.core import cron
 from reconciler.core.jobs import LISTED, Job, Run, Schedule
-from reconciler.core.model import Container, Restart, Running
+from reconciler.core.model import Container, Exited, Restart, Running
 from reconciler.core.plan import plan
 from reconciler.core.scene import Policy
 from reconciler.core.scheduling import times
@@ -169,3 +169,21 @@ def test_what_passed_without_a_daemon_is_made_up_for_or_missed(schedule: Schedul
         assert here.job.after == last
         assert here.job.runs[-1].scheduled == last
         assert bool(made_up_for) != here.job.runs[-1].said.startswith("missed")
+
+
+def test_on_a_full_disk_what_runs_goes_on_and_a_time_is_late_but_not_lost() -> None:
+    here = world(Schedule(cron="*/5 * * * *", concurrency="queue"), 400.0, 0)
+    here.settle()
+    here.host.now = (cron.following(("*/5 * * * *", "UTC"), START) or 0.0) + 1.0
+    here.settle()
+    (running,) = here.host.containers.values()
+    here.host.runs.full = True
+    for _ in range(30):
+        here.live(20.0)
+        here.look()
+    assert isinstance(here.host.get(running.id).state, Exited), "it ran to its end"
+    assert len(here.host.taken_up) == 1, "what cannot be written down is not started"
+    here.host.runs.full = False
+    here.settle()
+    assert sorted(here.host.taken_up) == [here.job.runs[0].scheduled, here.job.after]
+    assert here.job.runs[0].ended is not None

@@ -130,6 +130,30 @@ def test_a_broken_spec_and_a_lost_file_leave_a_run_alone(missed: Host, out: Path
     assert runs(out) == ["begun"]
 
 
+def test_a_daemon_that_is_killed_while_it_starts_runs_starts_each_once(host: Host, out: Path) -> None:
+    """Whenever exactly it dies: `core.test_job_properties` kills it between any two steps."""
+    quick = YEARLY.replace("OUT", str(out)).replace("read code < /out/go; exit $$code", "true")
+    host.write("year.yaml", quick)
+    host.start()
+    host.until(lambda: job(host)["said"].endswith("it has not run yet"), "the job is known")
+    for month in range(1, 6):
+        _killed(host, out, quick, month)
+
+
+def _killed(host: Host, out: Path, spec: str, month: int) -> None:
+    host.write("year.yaml", spec.replace("@yearly", f"0 0 1 {month} *"))
+    host.until(lambda: job(host)["schedule"] == f"0 0 1 {month} *", "its schedule is another one")
+    host.until_converged()
+    host.end()
+    forget_the_year(host)
+    host.start()
+    host.end(signal.SIGKILL)
+    host.start()
+    host.until(lambda: len(runs(out)) >= month, "its time is made up for")
+    host.until_converged()
+    assert len(runs(out)) == month
+
+
 def once(out: Path, version: int, code: int = 0) -> str:
     return ONCE.replace("OUT", str(out)).replace("VERSION", str(version)).replace("CODE", str(code))
 
