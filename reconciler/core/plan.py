@@ -226,7 +226,7 @@ def _toward(scene: Scene, wires: Wires, found: Replica, now: float) -> Iterator[
     elif (wait := _not_yet(scene, wires, found, now)) or (found.others and (wait := rollout.turn(scene, found, now))):
         yield wait
     elif found.others and (rollout.idle(found) or rollout.apart(scene, found)):
-        yield _first_stop(scene, found, now)
+        yield _first_stop(scene, wires, found, now)
     else:
         assert found.image is not None
         cause = f"{_why_replaced(scene, found.others[0], found)}; start-first" if found.others else "missing"
@@ -249,9 +249,12 @@ def _not_yet(scene: Scene, wires: Wires, found: Replica, now: float) -> Wait | N
     return Wait(key, unprepared.text, passing=passing, code=unprepared.code) if unprepared else None
 
 
-def _first_stop(scene: Scene, found: Replica, now: float) -> Entry:
-    """Stop-first: what was good is kept in mind, and the old one goes."""
+def _first_stop(scene: Scene, wires: Wires, found: Replica, now: float) -> Entry:
+    """Stop-first: what was good is kept in mind, and the old one goes, once ports lead to the other replicas."""
     old = found.others[0]
+    if old.ready and old.ports and wires.table.digest != scene.observed.ruleset:
+        why = "waits for ports to be moved to the other replicas"
+        return Wait(lifecycle.key(old.name), why, passing=True, code="update-moving")
     why = "" if rollout.idle(found) else f"; stop-first, because {rollout.apart(scene, found)}"
     entry = lifecycle.retire(old, now, f"{_why_replaced(scene, old, found)}{why}")
     if isinstance(entry, Task):

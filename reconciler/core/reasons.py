@@ -190,7 +190,7 @@ EXPLAINED: Mapping[Code, Explanation] = {
     "update-turn": Explanation("another replica is replaced first", _SOON),
     "update-delay": Explanation("there is a delay between two replicas", _SOON),
     "update-not-ready": Explanation("the new container runs and is not ready yet", _SOON),
-    "update-moving": Explanation("ports and names move to the new container", _SOON),
+    "update-moving": Explanation("ports and names move to the new container, or to the other replicas", _SOON),
     "update-watched": Explanation("the new container serves and is watched for a while", _SOON),
     "update-draining": Explanation("connections to the old container have time to end", _SOON),
     "quarantined": Explanation(

@@ -153,6 +153,18 @@ def test_a_mark_for_an_earlier_successor_counts_for_nothing() -> None:
     assert "drain container" in lines(NEW, in_force(drained(NOW - 99, "c" * 64), new(since=NOW - 13)))[0]
 
 
+def test_nor_while_ports_cannot_be_moved_however_long_it_is_ready() -> None:
+    both = (drained(NOW - 99, "c" * 64), new(since=NOW - 60))
+    assert "stop container" not in str(made(desired(NEW), host(*both, ruleset="")))
+
+
+def test_of_two_that_are_not_wanted_any_more_the_one_serves_that_does_not_drain() -> None:
+    """A third revision comes while the second takes the place of the first, whose connections may be cut soon."""
+    text = _table(drained(NOW - 3, "c" * 64), seen(of=container(ports=PORTS), id="c" * 64, address="10.0.7.9"))
+    assert "10.0.7.9 . 80" in text
+    assert "10.0.7.2 . 80" not in text
+
+
 def test_at_the_end_the_new_one_is_the_last_good() -> None:
     after = in_force(new(since=NOW - 30), good={OLD.name: good_of(OLD)})
     assert lines(NEW, after) == [
@@ -302,6 +314,10 @@ def test_with_nothing_good_the_bad_one_is_not_started_either() -> None:
     ]
 
 
+def test_what_is_in_quarantine_is_not_gone_back_to_though_it_was_good_once() -> None:
+    assert lines(NEW, quarantined(good={OLD.name: good_of(NEW)})) == [f"container:shop-web-1: waits: {TOLD}"]
+
+
 def test_another_revision_is_tried_and_the_quarantine_forgotten() -> None:
     third = container(ports=PORTS, environment=(("V", "3"),))
     found = str(made(desired(third), host(old(), quarantined={digest_of(NEW): bad_of(NEW)})))
@@ -314,62 +330,6 @@ def test_while_the_image_is_away_or_the_app_held_nothing_is_forgotten() -> None:
     assert "forget" not in str(made(desired(NEW), observed))
     assert "forget" not in str(made(desired(held={"shop": "cannot"}), observed))
     assert "forget the last good shop-web-1" in str(made(desired(), quarantined(good={OLD.name: good_of(OLD)})))
-
-
-# --- several replicas --------------------------------------------------------------------------------------------
-
-
-def pair(**updates: object) -> tuple[Container, Container]:
-    config = UpdateConfig(**updates)  # type: ignore[arg-type]
-    first = replace(NEW, updates=Updates(config=config))
-    return first, replace(first, name="shop-web-2", replica=2)
-
-
-SECOND = seen(of=replace(OLD, name="shop-web-2", replica=2), id="d" * 64, address="10.0.7.4")
-
-
-def test_one_replica_after_the_other() -> None:
-    found = made(desired(*pair()), host(old(), SECOND))
-    assert [task.key for task in found.tasks] == ["container:shop-web-1"]
-    assert [str(wait) for wait in found.waits] == [
-        "container:shop-web-2: waits for its turn: shop-web-1 is replaced first"
-    ]
-
-
-def test_or_as_many_as_parallelism_says() -> None:
-    for parallelism in (0, 2):
-        found = made(desired(*pair(parallelism=parallelism)), host(old(), SECOND))
-        assert [task.key for task in found.tasks] == ["container:shop-web-1", "container:shop-web-2"]
-
-
-def test_delay_between_two_replicas() -> None:
-    found = made(desired(*pair(delay=60.0)), in_force(new(since=NOW - 20), SECOND))
-    (wait,) = (wait for wait in found.waits if wait.key == "container:shop-web-2")
-    assert (str(wait), wait.until) == ("container:shop-web-2: waits for its turn: 60 s between two replicas", NOW + 45)
-
-
-@pytest.mark.parametrize(
-    ("updates", "expected"),
-    [
-        ({}, "waits: quarantined"),
-        ({"failure_action": "pause"}, "waits: quarantined"),
-        ({"failure_action": "continue"}, "start-first"),
-        ({"max_failure_ratio": 0.5}, "start-first"),
-    ],
-)
-def test_what_the_failure_of_one_means_for_the_others(updates: dict[str, object], expected: str) -> None:
-    bad = {digest_of(NEW): bad_of(NEW)}
-    found = str(made(desired(*pair(**updates)), host(old(), SECOND, quarantined=bad)))
-    assert expected in next(line for line in found.splitlines() if line.startswith("container:shop-web-2:"))
-
-
-@pytest.mark.parametrize(("action", "goes_back"), [("rollback", True), ("pause", False), ("continue", False)])
-def test_whether_those_that_were_replaced_go_back(action: str, goes_back: bool) -> None:
-    first, second = pair(failure_action=action)
-    done = new(since=NOW - 20, of=second, id="e" * 64)
-    observed = host(old(), done, quarantined={digest_of(NEW): bad_of(NEW)}, good={OLD.name: good_of(OLD)})
-    created = [line for line in str(made(desired(first, second), observed)).splitlines() if "create container" in line]
-    assert bool(created) == goes_back, created
 
 
 def test_a_state_that_nobody_started_is_not_judged() -> None:

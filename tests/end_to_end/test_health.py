@@ -146,3 +146,59 @@ def test_conditions_and_hooks_hold_at_the_first_start_after_a_reboot_and_at_the_
     host.remove("order.yaml")
     host.until(lambda: not host.containers(), "all is gone")
     assert log(host)[9:] == ["stopping"]
+
+
+CLIENT = """
+  client:
+    image: ${REGISTRY}/sleeper:1
+    restart: always
+    stop_grace_period: 1s
+"""
+
+
+def addresses(host: Host, name: str) -> set[str]:
+    """What a client in the same network gets for a name."""
+    client = str(host.pids()["web-client-1"])
+    said = host.machine.inside.run(
+        *("nsenter", "--target", client, "--net", "--mount", "/bin/nslookup", "-type=a", name), code=None
+    )
+    return {line.split()[-1] for line in said.partition("Name:")[2].splitlines() if line.startswith("Address")}
+
+
+def test_an_ill_replica_leaves_the_names_and_is_left_alone_where_nobody_wants_it_restarted(host: Host) -> None:
+    settings = host.machine.disk / "etc/reconciler/reconciler.toml"
+    settings.write_text(f"{settings.read_text()}restart_unhealthy = false\n")
+    host.machine.reboot()  # so that the settings are there
+    host.write("web.yaml", WEB.replace("RESTART", "always").replace("TEST", HTTP) + CLIENT)
+    host.start()
+    host.until_converged(*BOTH, "web-client-1")
+    own = {name: host.ask(f"/containers/{entry['id']}/json") for name, entry in host.containers().items()}
+    first, second = (next(iter(own[name]["NetworkSettings"]["Networks"].values()))["IPAddress"] for name in BOTH)
+    assert addresses(host, "web") == {first, second}
+    before, file = host.pids(), page(host, "web-web-1")
+    ill = file.read_text()
+    file.unlink()
+    host.until(lambda: addresses(host, "web") == {second}, "it has no name")
+    file.write_text(ill)
+    host.until(lambda: addresses(host, "web") == {first, second}, "it has one again")
+    assert host.pids() == before
+
+
+def test_what_is_ill_again_and_again_is_restarted_with_growing_pauses(host: Host) -> None:
+    never = WEB.replace("RESTART", "always").replace("TEST", '[TCP, "9999"]')
+    host.write("web.yaml", never)
+    host.start()
+    host.until(lambda: host.containers()["web-web-1"]["restarts"] >= 3, "it was restarted three times")
+    host.until(lambda: "times in a row; restarts after" in host.containers()["web-web-1"]["why"], "it says so")
+
+
+def test_a_dependency_that_is_killed_takes_nobody_along(host: Host) -> None:
+    host.write("order.yaml", ORDER)
+    host.start()
+    host.until(lambda: up(host), "all is up")
+    before = host.pids()
+    host.kill("order-db-1")
+    host.until(lambda: host.containers()["order-db-1"]["restarts"] == 1 and up(host), "it is back")
+    after = host.pids()
+    assert after["order-web-1"] == before["order-web-1"]
+    assert after["order-db-1"] != before["order-db-1"]
