@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core import images, instances
-from reconciler.core.model import Container, Desired, Observed, SeenImage, image_key, revision
+from reconciler.core.model import Container, Desired, Observed, SeenImage, revision
 from reconciler.core.plan import plan
+from reconciler.core.reference import image_key
 from reconciler.core.scene import Policy, scene
 from reconciler.core.steps import CollectImages, PullImage, Task
 from reconciler.core.tombstones import Removals

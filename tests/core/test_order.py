@@ -132,6 +132,19 @@ def test_what_runs_is_not_replaced_while_its_dependency_is_ill() -> None:
     assert waits(changed, own(), db("starting")) == HEALTHY
 
 
+def test_a_new_instance_waits_for_the_new_revision_of_what_it_depends_on() -> None:
+    """The end of an earlier job, or of an earlier process, is not what this revision was written for."""
+    for other, condition, reason in (
+        (JOB, "service_completed_successfully", COMPLETED),
+        (DB, "service_started", "waits for service db to be started"),
+    ):
+        wanted, changed = web(service=other.service, condition=condition), replace(other, command=("anew",))
+        before = seen(DONE, of=other, id=OTHER, address="10.0.7.3")
+        assert waits(wanted, before, also=changed) == reason
+        crashed = seen(Exited(code=1, at=NOW - 5.0, since=NOW - 100.0), of=wanted)
+        assert waits(wanted, crashed, before, also=changed) == "", "what ran before comes back meanwhile"
+
+
 def test_what_ended_and_rests_waits_for_nothing() -> None:
     rests = replace(web(), restart=Restart())
     found = made(desired(DB, rests), host(own(DONE), db("starting")))
