@@ -35,6 +35,16 @@ def waits_for(scene: Scene, app: str, depends_on: Iterable[Dependency], *, new: 
     return ""
 
 
+def comes(scene: Scene, app: str, depends_on: Iterable[Dependency]) -> bool:
+    """Whether a run is on its way for whose end, and no other event, a container of `app` waits."""
+    return any(
+        entry.condition == "service_completed_successfully" and isinstance(seen.state, Running)
+        for entry in depends_on
+        for there in _replicas(scene, app, entry.service)
+        for seen in there
+    )
+
+
 def restarted_after(scene: Scene, seen: SeenContainer, depends_on: Iterable[Dependency]) -> str:
     """The service with `restart: true` that was replaced after `seen` started and is up again, "" for none.
 

@@ -233,7 +233,8 @@ def _not_yet(scene: Scene, wires: Wires, found: Replica, now: float) -> Wait | N
     """Why a new instance could not be made now; asked before the old one is touched."""
     container, image = found.container, found.image
     if reason := making.not_ready(scene, container, image) or making.asks_first(container, image, now):
-        return Wait(lifecycle.key(container.name), reason)
+        passing = order.comes(scene, container.app, container.depends_on)
+        return Wait(lifecycle.key(container.name), reason, passing=passing)
     if reason := making.occupied(scene, container):
         return Wait(lifecycle.key(container.name), reason, now + LISTEN_AGAIN, reads=LISTENERS)
     if reason := naming.unserved(scene, wires.resolvers, container):
@@ -318,6 +319,8 @@ def _kept(scene: Scene, wires: Wires, seen: SeenContainer, now: float) -> Iterat
     if not blocked and not isinstance(seen.state, Running):
         blocked = order.waits_for(scene, seen.app, declared.depends_on)
     urgent = lifecycle.keep(seen, restart, blocked, now)
+    if isinstance(urgent, Wait) and urgent.reason == blocked and order.comes(scene, seen.app, declared.depends_on):
+        urgent = replace(urgent, passing=True)
     if urgent is None and scene.policy.restart_unhealthy:
         urgent = lifecycle.heal(seen, restart, now)
     if urgent:

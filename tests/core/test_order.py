@@ -77,6 +77,18 @@ def test_completed(state: Running | Exited | Dead, reason: str) -> None:
     assert waits(wanted, seen(state, of=JOB, id=OTHER, address="10.0.7.3"), also=JOB) == reason
 
 
+def test_the_end_of_a_run_is_sat_out() -> None:
+    """Else `run --once` would end while a job runs, and what depends on that would never be started."""
+    wanted = web(service="job", condition="service_completed_successfully")
+    running, failed = (seen(state, of=JOB, id=OTHER, address="10.0.7.3") for state in (RUNNING, replace(DONE, code=3)))
+    for own_instance in ((), (seen(Dead(), of=wanted),)):
+        for other, passing in ((running, True), (failed, False)):
+            found = made(desired(JOB, wanted), host(*own_instance, other))
+            (wait,) = [wait for wait in found.waits if wait.key == "container:shop-web-1"]
+            assert wait.reason.startswith(COMPLETED)
+            assert wait.passing is passing
+
+
 def test_started() -> None:
     wanted = web(condition="service_started")
     assert waits(wanted, db("unhealthy")) == ""
