@@ -55,7 +55,7 @@ def restarted_after(scene: Scene, seen: SeenContainer, depends_on: Iterable[Depe
         return ""
     for dependency in depends_on:
         if dependency.restart and any(
-            other.created_at > state.since
+            other.created_at > state.since and other.id not in scene.aside and _holds(other, dependency.condition)
             for instances in _replicas(scene, seen.app, dependency.service)
             for other in instances
         ):

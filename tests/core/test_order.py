@@ -188,6 +188,17 @@ def test_who_says_so_is_started_again_after_its_dependency_was_replaced_and_is_w
     assert not made(desired(DB, wanted), host(current, ill)).tasks
 
 
+def test_a_new_instance_that_does_not_serve_yet_restarts_nobody() -> None:
+    """Started while the old one still serves, it may never take its place."""
+    wanted, changed = web(restart=True), replace(DB, command=("anew",))
+    fresh = db("starting", of=changed, id="c" * 64, address="10.0.7.4", created_at=RUNNING.since + 5.0)
+    found = made(desired(changed, wanted), host(seen(of=wanted), db(), fresh))
+    assert "which it depends on, was replaced" not in str(found)
+    well = replace(fresh, health=Health(state="healthy", since=NOW - 1.0))
+    found = made(desired(changed, wanted), host(seen(of=wanted), db(), well))
+    assert "stop container shop-web-1" in str(found)
+
+
 def test_it_is_asked_to_stop_once_and_then_started() -> None:
     wanted = web(restart=True)
     replaced = db(created_at=RUNNING.since + 5.0)
