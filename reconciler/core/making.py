@@ -37,7 +37,7 @@ def not_ready(scene: Scene, container: Container, image: SeenImage | None) -> Re
         return Reason("volume-missing", f"waits for volume {missing[0]}")
     if not scene.instances.get(container.name) and (reason := in_use(scene, volumes_of(container), "")):
         return reason
-    return order.waits_for(scene, container.app, container.depends_on)
+    return order.waits_for(scene, container.app, container.depends_on, new=True)
 
 
 def asks_first(container: Container, image: SeenImage | None, now: float) -> Reason | None:

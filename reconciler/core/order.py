@@ -18,17 +18,32 @@ from reconciler.core.scene import Scene
 from reconciler.core.starting import Condition, Dependency
 
 
-def waits_for(scene: Scene, app: str, depends_on: Iterable[Dependency]) -> Reason | None:
-    """Why a container of `app` that depends on these cannot start now, None when it can."""
+def waits_for(scene: Scene, app: str, depends_on: Iterable[Dependency], *, new: bool = False) -> Reason | None:
+    """Why a container of `app` that depends on these cannot start now, None when it can.
+
+    A `new` instance waits for what its dependencies are to be. One that ran before is also content with what they were
+    when that has ended well and its successor is not there yet, which may take long.
+    """
     for dependency in depends_on:
-        for instances in _replicas(scene, app, dependency.service):
+        for there in _replicas(scene, app, dependency.service):
+            instances = tuple(seen for seen in there if _counts(scene, seen)) if new else there
             if any(_holds(seen, dependency.condition) for seen in instances):
                 continue
-            if not instances and _remembered(scene, app, dependency):
+            if not there and _remembered(scene, app, dependency):
                 continue
             if dependency.required or not _hopeless(instances, dependency.condition):
                 return _reason(dependency, instances)
     return None
+
+
+def comes(scene: Scene, app: str, depends_on: Iterable[Dependency]) -> bool:
+    """Whether a run is on its way for whose end, and no other event, a container of `app` waits."""
+    return any(
+        entry.condition == "service_completed_successfully" and isinstance(seen.state, Running)
+        for entry in depends_on
+        for there in _replicas(scene, app, entry.service)
+        for seen in there
+    )
 
 
 def restarted_after(scene: Scene, seen: SeenContainer, depends_on: Iterable[Dependency]) -> str:
@@ -41,7 +56,7 @@ def restarted_after(scene: Scene, seen: SeenContainer, depends_on: Iterable[Depe
         return ""
     for dependency in depends_on:
         if dependency.restart and any(
-            other.created_at > state.since
+            other.created_at > state.since and other.id not in scene.aside and _holds(other, dependency.condition)
             for instances in _replicas(scene, seen.app, dependency.service)
             for other in instances
         ):
@@ -63,6 +78,12 @@ def _replicas(scene: Scene, app: str, service: str) -> Iterator[tuple[SeenContai
     wanted = [entry.name for entry in scene.desired.containers.values() if (entry.app, entry.service) == (app, service)]
     held = {entry.name for entry in scene.kept if (entry.app, entry.service) == (app, service)}
     yield from (scene.instances.get(name, ()) for name in (*wanted, *sorted(held)))
+
+
+def _counts(scene: Scene, seen: SeenContainer) -> bool:
+    """Whether it serves, or is the instance that is to be in force, and not the rest of an earlier revision."""
+    wanted = scene.desired.containers.get(seen.name)
+    return wanted is None or isinstance(seen.state, Running) or replica(scene, wanted).current is seen
 
 
 def _holds(seen: SeenContainer, condition: Condition) -> bool:

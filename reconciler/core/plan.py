@@ -238,7 +238,8 @@ def _not_yet(scene: Scene, wires: Wires, found: Replica, now: float) -> Wait | N
     container, image = found.container, found.image
     key = lifecycle.key(container.name)
     if why := making.not_ready(scene, container, image) or making.asks_first(container, image, now):
-        return Wait(key, why.text, code=why.code)
+        passing = order.comes(scene, container.app, container.depends_on)
+        return Wait(key, why.text, passing=passing, code=why.code)
     if reason := making.occupied(scene, container):
         return Wait(key, reason, now + LISTEN_AGAIN, reads=LISTENERS, code="port-taken")
     if why := naming.unserved(scene, wires.resolvers, container):
@@ -326,6 +327,8 @@ def _kept(scene: Scene, wires: Wires, seen: SeenContainer, now: float) -> Iterat
     if not blocked and not isinstance(seen.state, Running):
         blocked = order.waits_for(scene, seen.app, declared.depends_on)
     urgent = lifecycle.keep(seen, restart, blocked, now)
+    if isinstance(urgent, Wait) and blocked and urgent.code == blocked.code:
+        urgent = replace(urgent, passing=urgent.passing or order.comes(scene, seen.app, declared.depends_on))
     if urgent is None and scene.policy.restart_unhealthy:
         urgent = lifecycle.heal(seen, restart, now)
     if urgent:
