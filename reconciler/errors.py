@@ -6,7 +6,9 @@ the queue retries a `HostError`, and a `SpecError` waits until somebody changes 
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
+from typing import Literal, Self
 
 MAX_LINE = 1000
 
@@ -15,8 +17,36 @@ class ReconcilerError(Exception):
     """What this program raises on purpose; anything else is a bug."""
 
 
+Fault = Literal["other", "denied", "absent", "unreachable", "distrusted", "full"]
+
+
 class HostError(ReconcilerError):
-    """The host did not do what was asked; the same may work later."""
+    """The host did not do what was asked; the same may work later. `fault` says what went wrong, for programs."""
+
+    fault: Fault = "other"
+
+    def blamed(self, fault: Fault) -> Self:
+        """The same error, which says what went wrong."""
+        self.fault = fault
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a task failed: a sentence for people, and what went wrong."""
+
+    message: str
+    fault: Fault = "other"
+
+
+def failure(error: Exception, message: str = "") -> Failure:
+    """What `error` is told as. A full disk is found behind whatever was made of it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return Failure(message or str(error), "full")
+        cause = cause.__cause__
+    return Failure(message or str(error), error.fault if isinstance(error, HostError) else "other")
 
 
 class UnfitError(HostError):

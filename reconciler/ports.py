@@ -10,10 +10,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from reconciler.core.jobs import Ended, Job
 from reconciler.core.model import Container, SeenImage, Volume
 from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver
 from reconciler.core.progress import Progress
 from reconciler.core.starting import Hook, When
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Quarantine
 
 Report = Callable[[Progress], None]
@@ -71,7 +73,7 @@ class Runtime(Protocol):
 
 
 class Revisions(Protocol):
-    """What is remembered of revisions; it outlives containers, daemon and boots."""
+    """What is remembered of revisions and of apps that left; it outlives containers, daemon and boots."""
 
     def keep(self, id: str, name: str, revision: str) -> None:
         """Keep what container `id` was made from as the last good revision of `name`; none when it is not known."""
@@ -81,6 +83,22 @@ class Revisions(Protocol):
 
     def forget(self, good: tuple[str, ...], quarantined: tuple[str, ...]) -> None:
         """Forget the last good revisions of these names, and that these revisions failed."""
+
+    def note_removals(self, removals: Removals | None) -> None:
+        """Remember which apps left, or forget it; it lasts once this has returned."""
+
+
+class Runs(Protocol):
+    """What is remembered of what was run to its end; it outlives containers, daemon and boots."""
+
+    def keep_job(self, job: Job) -> None:
+        """Remember this of a job, in place of what was remembered; it lasts once this has returned."""
+
+    def keep_end(self, ended: Ended) -> None:
+        """Remember that a one-shot container has had its run."""
+
+    def forget(self, jobs: tuple[str, ...], ended: tuple[str, ...]) -> None:
+        """Forget the jobs and the one-shot containers of these names."""
 
 
 class Networks(Protocol):
@@ -147,6 +165,7 @@ class Ports:
     bundles: Bundles
     runtime: Runtime
     revisions: Revisions
+    runs: Runs
     networks: Networks
     firewall: Firewall
     names: Names

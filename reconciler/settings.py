@@ -19,6 +19,14 @@ class LogLimits:
     files: int = 5
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryLimits:
+    """How much the flight recorder keeps: records of each replica and of each app's revisions, and bytes in total."""
+
+    entries: int = 20
+    size: int = 8 << 20
+
+
 TrustPolicy = Literal["accept", "reject", "require-digest", "signed"]
 
 
@@ -77,7 +85,9 @@ class Settings:
     image_age: int = 7 * 86400  # seconds after which an image that nothing uses goes
     image_disk: int = 85  # percent; on a fuller disk it goes at once
     restart_unhealthy: bool = True  # start containers again whose health test fails
+    max_removal: int | None = 3  # apps that may go at once though they are more than half; None: all of them
     logs: LogLimits = field(default_factory=LogLimits)
+    history: HistoryLimits = field(default_factory=HistoryLimits)
     image_limits: ImageLimits = field(default_factory=ImageLimits)
     trust: tuple[TrustRule, ...] = ()
     insecure_registries: tuple[str, ...] = ()  # hosts that may be spoken to without verified TLS

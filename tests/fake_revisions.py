@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.core.model import Container
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Good, Quarantine
 from reconciler.errors import UnfitError
 
@@ -34,6 +35,9 @@ class FakeRevisions:
     def quarantine(self, id: str, quarantine: Quarantine) -> None:
         kept = replace(quarantine, output=("last words",))
         self.host.call(f"quarantine {quarantine.name}", lambda: self.host.quarantined.update({kept.revision: kept}))
+
+    def note_removals(self, removals: Removals | None) -> None:
+        self.host.call("note removals", lambda: setattr(self.host, "removals", removals))
 
     def forget(self, good: tuple[str, ...], quarantined: tuple[str, ...]) -> None:
         def forget() -> None:

@@ -23,20 +23,20 @@ from reconciler.core.model import (
     SeenImage,
     Volume,
     digest,
-    image_key,
 )
 from reconciler.core.mounts import volumes_of
-from reconciler.core.networking import Endpoint, Joint, Listener, Network, Pairs, Resolver, SeenNetwork
+from reconciler.core.networking import Joint, Listener, Pairs, Resolver, SeenNetwork
+from reconciler.core.oneshots import recalled
 from reconciler.core.progress import Progress
+from reconciler.core.reference import image_key
 from reconciler.core.starting import Hook, When
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Draining, Good, Quarantine
 from reconciler.errors import HostError
 from reconciler.ports import Ports, Report
+from tests.fake_networks import FakeFirewall, FakeNames, FakeNetworks, IllegalCallError
 from tests.fake_revisions import FakeRevisions, refuse
-
-
-class IllegalCallError(AssertionError):
-    """Something was asked that a host cannot do."""
+from tests.fake_runs import FakeRuns
 
 
 def image(reference: str, version: int = 1) -> SeenImage:
@@ -79,6 +79,8 @@ class FakeHost:
         self.quarantined: dict[str, Quarantine] = {}
         self.refused: dict[str, str] = {}  # by revision
         self.unfit: Callable[[Container], str] = lambda _: ""  # "made" or "started", which it cannot be
+        self.removals: Removals | None = None
+        self.runs = FakeRuns(self)
 
     def ports(self) -> Ports:
         return Ports(
@@ -86,9 +88,10 @@ class FakeHost:
             bundles=_Bundles(self),
             runtime=self,
             revisions=FakeRevisions(self),
-            networks=_Networks(self),
-            firewall=_Firewall(self),
-            names=_Names(self),
+            runs=self.runs,
+            networks=FakeNetworks(self),
+            firewall=FakeFirewall(self),
+            names=FakeNames(self),
             volumes=_Volumes(self),
         )
 
@@ -97,7 +100,7 @@ class FakeHost:
             images=dict(self.seen_images),
             networks=dict(self.bridges),
             volumes=frozenset(self.folders),
-            containers={id: self.with_links(seen) for id, seen in self.containers.items()},
+            containers=recalled({id: self.with_links(seen) for id, seen in self.containers.items()}, self.runs.ended),
             ruleset=digest(self.table) if self.table else "",
             guarded=self.guarded,
             resolvers={name: fingerprint(resolver) for name, resolver in self.resolvers.items()},
@@ -108,6 +111,9 @@ class FakeHost:
             good=dict(self.good),
             quarantined=dict(self.quarantined),
             refused=dict(self.refused),
+            removals=self.removals,
+            jobs=dict(self.runs.jobs),
+            ended=dict(self.runs.ended),
         )
 
     def with_links(self, seen: SeenContainer) -> SeenContainer:
@@ -291,7 +297,8 @@ class _Bundles:
             egress=container.egress, stop_signal=container.stop_signal or "SIGTERM",
             stop_grace_period=container.stop_grace_period, state=Dead(), created_at=host.now,
             volumes=volumes_of(container), ports=container.ports, restart=container.restart, hooks=container.hooks,
-            depends_on=container.depends_on, healthcheck=effective(container.healthcheck, image.config.healthcheck),
+            depends_on=container.depends_on, scheduled=container.scheduled,
+            healthcheck=effective(container.healthcheck, image.config.healthcheck),
         )  # fmt: skip
         host.made_from[id] = (container, image)
         host.call(f"create {container.name}", lambda: host.containers.update({id: seen}))
@@ -309,83 +316,6 @@ class _Bundles:
 
     def rotate_log(self, id: str) -> None:
         self.host.call("rotate", lambda: self.host.put(id, log_bytes=0))
-
-
-class _Networks:
-    def __init__(self, host: FakeHost) -> None:
-        self.host = host
-
-    def create(self, network: Network, bridge: str, subnets: tuple[str, str], extra: tuple[str, ...] = ()) -> None:
-        subnet, subnet6 = subnets
-        if any(seen.subnet == subnet and seen.name != network.name for seen in self.host.bridges.values()):
-            raise IllegalCallError(f"subnet {subnet} is given twice")
-        made = SeenNetwork(
-            name=network.name,
-            app=network.app,
-            spec=network.spec,
-            bridge=bridge,
-            subnet=subnet,
-            subnet6=subnet6,
-            extra=extra,
-        )
-        self.host.call(f"network {network.name}", lambda: self.host.bridges.update({network.name: made}))
-
-    def remove(self, name: str, bridge: str) -> None:
-        if any(bridge in bridges for bridges in self.host.attached.values()):
-            raise IllegalCallError(f"removal of {name}, which is in use")
-        self.host.call(f"remove network {name}", lambda: self.host.bridges.pop(name, None))
-
-    def connect(self, id: str, endpoints: tuple[Endpoint, ...]) -> None:
-        self.host.get(id)
-        bridges = frozenset(end.bridge for end in endpoints)
-        missing = bridges - {seen.bridge for seen in self.host.bridges.values()}
-        if missing:
-            raise HostError(f"cannot connect to {sorted(missing)}: no such bridge")
-        self.host.call("connect", lambda: self.host.attached.update({id: bridges}))
-
-    def disconnect(self, id: str) -> None:
-        self.host.call("disconnect", lambda: self.host.attached.pop(id, None))
-
-
-class _Firewall:
-    def __init__(self, host: FakeHost) -> None:
-        self.host = host
-
-    def apply(self, text: str) -> None:
-        self.host.call("apply", lambda: setattr(self.host, "table", text))
-
-    def remove(self) -> None:
-        self.host.call("remove table", lambda: setattr(self.host, "table", ""))
-
-    def guard(self, subnets: tuple[str, ...]) -> None:
-        self.host.call("guard", lambda: setattr(self.host, "guarded", subnets))
-
-
-class _Names:
-    def __init__(self, host: FakeHost) -> None:
-        self.host = host
-
-    def serve(self, resolver: Resolver) -> None:
-        bridges = {seen.bridge: seen for seen in self.host.bridges.values()}
-        seen = bridges.get(resolver.bridge)
-        own = {address.partition("/")[0] for address in (seen.subnet, seen.subnet6, *seen.extra)} if seen else set()
-        if not set(resolver.addresses) <= own:
-            raise IllegalCallError(f"{resolver.name} listens on addresses that its bridge does not have")
-        self.host.call(f"serve {resolver.name}", lambda: self.host.resolvers.update({resolver.name: resolver}))
-
-    def stop(self, name: str) -> None:
-        def stop() -> None:
-            self.host.resolvers.pop(name, None)
-            self.host.names.pop(name, None)
-
-        self.host.call(f"stop serving {name}", stop)
-
-    def write(self, network: str, hosts: Pairs) -> None:
-        self.host.call(f"names of {network}", lambda: self.host.names.update({network: hosts}))
-
-    def resolve(self, names: tuple[str, ...]) -> None:
-        answers = dict.fromkeys(names, (("192.0.2.1",), self.host.now))
-        self.host.call("resolve", lambda: self.host.resolved.update(answers))
 
 
 class _Volumes:

@@ -134,7 +134,13 @@ def _endpoint(feed: Feed, answer: Answer) -> Endpoint:
             moment = snapshot, int(now)
         asked = f"{request.path_params}?{request.url.query}"
         if asked not in told:
-            question = Question(snapshot=snapshot, now=now, path=request.path_params, query=request.query_params)
+            question = Question(
+                snapshot=snapshot,
+                now=now,
+                path=request.path_params,
+                query=request.query_params,
+                history=feed.history,
+            )
             told[asked] = encode(answer(question))
         return Response(told[asked], media_type="application/json")
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from reconciler.core.history import History
 from reconciler.core.status import Snapshot
 from reconciler.errors import ReconcilerError
 
@@ -35,6 +36,7 @@ class Question:
     now: float  # seconds since the epoch
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    history: Callable[[], History] = History
 
     def flag(self, name: str) -> bool:
         """Whether the query says yes to `name`, in any of the spellings that Docker's clients use."""

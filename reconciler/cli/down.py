@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 
 from reconciler.cli import codes
 from reconciler.cli.progress import Progressing
@@ -23,7 +24,7 @@ def down(settings: Settings, _arguments: argparse.Namespace) -> int:
         raise HostError("cannot take anything off the host: that needs root")
     progressing = Progressing(start_logging())
     with wire.only_one(settings):
-        daemon = wire.build(settings, _nothing, progressing.show)
+        daemon = wire.build(replace(settings, max_removal=None), _nothing, progressing.show)
         daemon.loop.run_until_settled()
         left = daemon.loop.plan
         if not left.converged:

@@ -51,6 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
     _check(verb("check", "whether specs are valid; needs neither root nor a daemon", _CHECK))
     _lock(verb("lock", "write down which digest each tag of the specs stands for", _LOCK))
     _status(verb("status", "what runs, what does not, and why", _STATUS))
+    _why(verb("why", "why an app is not as its spec says, and what to do", _WHY))
+    _history(verb("history", "what was done, why, and how it ended", _HISTORY))
+    _show(verb("show", "what was in force at a revision of an app, and what came of it", _SHOW))
     _json(verb("images", "what the image store holds, and who uses what", _IMAGES))
     _json(verb("verify", "whether the image store is what was pulled; reads all of it", _VERIFY))
     _json(verb("doctor", "whether this host is fit, and what to do about it", _DOCTOR))
@@ -77,6 +80,20 @@ locked already stays, but for --update. Exit status 4: --dry-run, and there is s
 _STATUS = """\
 Ask the daemon what runs. Exit status 0: everything is as the specs say;
 4: not yet, and the table says why; 5: no daemon answers.
+"""
+_WHY = """\
+Ask the daemon why an app, or one service of it, is not as its spec says: what it waits
+for, what failed, since when, when it is tried again, and what you can do.
+Exit status 0: it is as it says; 1: there is no such app; 4: it is not; 5: no daemon answers.
+"""
+_HISTORY = """\
+List what the flight recorder has: revisions of apps, containers made, replaced, ended,
+put in quarantine and removed. Asks the daemon; without one root reads the records.
+"""
+_SHOW = """\
+Show a revision of an app: what its spec said (values that may be secret are not kept),
+what differs from the one before, each container that was made for it with the plan that
+was executed, its exit status and its last lines. The beginning of a revision is enough.
 """
 _IMAGES = """\
 List the images on this host with their sizes and the containers made from them.
@@ -119,6 +136,21 @@ def _lock(parser: argparse.ArgumentParser) -> None:
 
 def _status(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--watch", action="store_true", help="show it again whenever something happens")
+    _json(parser)
+
+
+def _why(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="APP[/SERVICE]", help="the app, or a service of it")
+    _json(parser)
+
+
+def _history(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("app", nargs="?", default="", metavar="APP", help="this app only")
+    _json(parser)
+
+
+def _show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="APP@REVISION", help="as `history` prints it")
     _json(parser)
 
 

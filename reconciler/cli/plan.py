@@ -11,6 +11,7 @@ import time
 from reconciler.cli import codes
 from reconciler.core.names import EVERYTHING, LISTENERS
 from reconciler.core.plan import plan as make_plan
+from reconciler.core.removal import noted
 from reconciler.core.steps import Plan
 from reconciler.daemon import wire
 from reconciler.daemon.loop import meaning
@@ -25,7 +26,9 @@ def plan(settings: Settings, arguments: argparse.Namespace) -> int:
     specs = wire.specs(settings)()
     observed = wire.adapters(settings).observer.look(frozenset({EVERYTHING, LISTENERS}))
     desired = meaning(specs, observed)
-    found = make_plan(desired, observed, time.time(), wire.policy(settings))
+    now = time.time()
+    policy = wire.policy(settings)
+    found = make_plan(desired, noted(desired, observed, policy.max_removal, now), now, policy)
     print(json.dumps(as_data(found), indent=2) if arguments.json else str(found) or "nothing to do")
     invalid = [document for document in specs.documents.values() if isinstance(document, SpecError)]
     for problem in (problem for error in invalid for problem in error.problems):
@@ -42,5 +45,7 @@ def as_data(found: Plan) -> dict[str, object]:
         "tasks": [
             {"key": task.key, "cause": task.cause, "steps": [str(step) for step in task.steps]} for task in found.tasks
         ],
-        "waits": [{"key": wait.key, "reason": wait.reason, "until": wait.until} for wait in found.waits],
+        "waits": [
+            {"key": wait.key, "code": wait.code, "reason": wait.reason, "until": wait.until} for wait in found.waits
+        ],
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from reconciler.errors import ReconcilerError
-from reconciler.settings import ImageLimits, LogLimits, Settings, TrustRule
+from reconciler.settings import HistoryLimits, ImageLimits, LogLimits, Settings, TrustRule
 
 FILE = Path("/etc/reconciler/reconciler.toml")
 PREFIX = "RECONCILER_"
@@ -164,8 +164,16 @@ OPTIONS = (
     Option("image_age", _integer(0, 1 << 31), "SECONDS", "how long images are kept that nothing uses"),
     Option("image_disk", _integer(1, 100), "PERCENT", "how full the disk may be before they go at once"),
     Option("restart_unhealthy", _switch, "BOOLEAN", "whether containers whose health test fails are started again"),
+    Option("max_removal", _integer(0, 1 << 31), "COUNT", "how many apps may go at once though they are more than half"),
     Option("log_size", _size, "BYTES", "how large one log file of a container may become"),
     Option("log_files", _integer(1, 100), "COUNT", "how many log files of a container are kept"),
+    Option(
+        "history_entries",
+        _integer(1, 10000),
+        "COUNT",
+        "how many records of a replica, or revisions of an app, are kept",
+    ),
+    Option("history_size", _size, "BYTES", "how much history is kept in all"),
     Option("insecure_registries", _hosts, "HOSTS", "registries that may be spoken to without verified TLS"),
     Option("registry_ca", _path, "FILE", "certificates that registries may be signed with"),
     Option(
@@ -211,11 +219,12 @@ def read_settings(given: Mapping[str, object], environment: Mapping[str, str]) -
 
 def _settings(values: dict[str, object]) -> Settings:
     logs = {name: values.pop(f"log_{name}") for name in ("size", "files") if f"log_{name}" in values}
+    history = {name: values.pop(f"history_{name}") for name in ("entries", "size") if f"history_{name}" in values}
     if "images" in values:
         values["image_limits"] = values.pop("images")
     if "run_directory" in values:
         values["run"] = values.pop("run_directory")
-    return Settings(**values, logs=LogLimits(**logs))  # type: ignore[arg-type]
+    return Settings(**values, logs=LogLimits(**logs), history=HistoryLimits(**history))  # type: ignore[arg-type]
 
 
 def _read(option: Option, value: object, source: str) -> object:

@@ -35,6 +35,10 @@ class UnreachableError(ReconcilerError):
     """No daemon answers at the socket."""
 
 
+class RefusedError(ReconcilerError):
+    """The daemon says why there is no answer."""
+
+
 def status(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print the status once, or again and again. The exit status says whether the host is as it should be."""
     try:
@@ -109,7 +113,7 @@ def _why(error: OSError) -> str:
 
 
 def ask(path: Path, target: str) -> Answer:
-    """The JSON that the daemon at `path` answers to GET `target`. Raises UnreachableError."""
+    """The JSON that the daemon at `path` answers to GET `target`. Raises UnreachableError, RefusedError."""
     with closing(_connect(path)) as connection:
         try:
             connection.sendall(_request(target))
@@ -121,6 +125,8 @@ def ask(path: Path, target: str) -> Answer:
         found = json.loads(body)
     except ValueError:
         found = None
+    if b" 404 " in head.partition(b"\r\n")[0] and isinstance(found, dict):
+        raise RefusedError(str(found.get("message")))
     if b" 200 " not in head.partition(b"\r\n")[0] or not isinstance(found, dict):
         raise UnreachableError(f"cannot understand the daemon at {path}: {body[:200].decode(errors='replace').strip()}")
     return found
@@ -132,6 +138,7 @@ def lines(answer: Answer, now: float, colours: bool) -> list[str]:
     head = ("NAME", "STATE", "SINCE", "IMAGE", "PORTS", "WHY")
     tints = [[""] + [_COLOURS.get(entry["state"], "yellow")] + [""] * 3 + ["yellow"] for entry in shown]
     text = render.table(head, [_row(entry, now) for entry in shown], tints if colours else ()) if shown else []
+    text += [_job(job, colours) for job in answer["jobs"]]
     text += [render.clean(line) for pull in answer["pulls"] for line in _pull(pull)]
     named = {f"{kind}:{entry['name']}" for kind in ("container", "health") for entry in shown if entry["why"]}
     troubles = [trouble for trouble in answer["troubles"] if trouble["key"] not in named]
@@ -148,6 +155,11 @@ def _row(entry: Answer, now: float) -> tuple[str, ...]:
     since = "" if entry["since"] is None else compact(now - entry["since"])
     image = entry["image"].removeprefix("docker.io/").removeprefix("library/")
     return entry["name"], state, since, image, ", ".join(entry["ports"]), entry["why"]
+
+
+def _job(job: Answer, colours: bool) -> str:
+    text = render.clean(f"job {job['name']}: {job['said']}")
+    return render.colour(text, "yellow", colours) if job["exit_code"] else text
 
 
 def _pull(pull: Answer) -> Iterator[str]:

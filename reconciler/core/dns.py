@@ -17,7 +17,8 @@ from functools import lru_cache
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address, ip_interface
 
 from reconciler.core.addresses import Refused
-from reconciler.core.model import Container, SeenContainer, canonical, digest
+from reconciler.core.canonical import canonical
+from reconciler.core.model import Container, SeenContainer, digest
 from reconciler.core.networking import Attachment, Endpoint, Network, Pairs, Resolver, SeenNetwork
 
 # Sizes are per resolver. dnsmasq asks from a random port with a random id each time, and at most 20 clients by TCP.

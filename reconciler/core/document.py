@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from reconciler.core.health import Healthcheck
+from reconciler.core.jobs import Schedule
 from reconciler.core.model import BindMount, PullPolicy, Resources, Restart, TmpfsMount, VolumeMount
 from reconciler.core.networking import Attachment, Destination, Network, Pairs, Protocol
 from reconciler.core.starting import Condition, Hooks
@@ -98,8 +99,20 @@ class Networking:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One entry of `pre_start`. What is None or "" is as in the image, or in the service when that has the same."""
+
+    image: str
+    command: tuple[str, ...] | None = None
+    user: str = ""
+    working_dir: str = ""
+    environment: Pairs = ()  # the service's among them
+    per_replica: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One service. `mounts` name volumes by their key in the document."""
+    """One service, or one job, which has a `schedule`. `mounts` name volumes by their key in the document."""
 
     name: str
     image: str  # canonical
@@ -114,6 +127,7 @@ class Service:
     networking: Networking = field(default_factory=Networking)
     depends_on: tuple[Dependency, ...] = ()
     healthcheck: Healthcheck | None = None
+    pre_start: tuple[Step, ...] = ()
     hooks: Hooks = field(default_factory=Hooks)
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
@@ -127,7 +141,11 @@ class Service:
     updates: Updates = field(default_factory=Updates)
     platform: str = ""
     pull_policy: PullPolicy = field(default_factory=PullPolicy)
+    schedule: Schedule | None = None
     at: Place = NOWHERE
+
+    def __str__(self) -> str:
+        return f"{'job' if self.schedule else 'service'} '{self.name}'"
 
     @property
     def needs(self) -> tuple[Dependency, ...]:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from posixpath import basename, dirname, splitext
 
-from reconciler.core.document import Document, NetworkDeclaration, Place, PortMapping, Service, VolumeDeclaration
+from reconciler.core.document import Document, NetworkDeclaration, Place, PortMapping, Service, Step, VolumeDeclaration
+from reconciler.core.health import Healthcheck
 from reconciler.core.joining import declared
-from reconciler.core.model import Container, Mount, Volume, VolumeMount
-from reconciler.core.networking import Attachment, Network
-from reconciler.core.starting import Dependency
+from reconciler.core.model import Container, Mount, PullPolicy, Restart, Volume, VolumeMount, revision
+from reconciler.core.networking import Attachment, Network, Pairs
+from reconciler.core.starting import Dependency, Hooks
 from reconciler.errors import Problem
 
 FOLDER_SPECS = ("compose.yaml", "compose.yml", "compose.toml", "docker-compose.yaml", "docker-compose.yml")
@@ -87,7 +88,7 @@ class _Expander:
             name=self.name,
             spec=self.spec,
             at=self.document.at,
-            containers=tuple(container for service in services for container in self._replicas(service)),
+            containers=tuple(container for service in services for container in self._with_steps(service)),
             networks=tuple((self._network(entry), entry.at) for entry in self.document.networks if not entry.external),
             joins=tuple(join for service in services for join in self._joins(service)),
             volumes=tuple(self._volumes()),
@@ -143,6 +144,18 @@ class _Expander:
         for replica in range(1, service.replicas + 1):
             yield replace(first, name=f"{self.name}-{service.name}-{replica}", replica=replica)
 
+    def _with_steps(self, service: Service) -> Iterator[Container]:
+        """Its replicas, each with what is run before it: the same containers for all of them, or some of its own."""
+        steps: dict[str, Container] = {}
+        for main in self._replicas(service):
+            before: Pairs = ()
+            for number, step in enumerate(service.pre_start, 1):
+                own = replace(_prepared(main, number, step), steps=before)
+                shared = steps.setdefault(own.name, own)
+                before = (*before, (shared.name, revision(shared, "")))
+            yield replace(main, steps=before)
+        yield from steps.values()
+
     def _container(self, service: Service) -> Container:
         return Container(
             name="",
@@ -172,6 +185,7 @@ class _Expander:
             platform=service.platform,
             pull_policy=service.pull_policy,
             updates=service.updates,
+            schedule=service.schedule,
         )
 
     def _connected(self, container: Container, service: Service) -> Container:
@@ -197,6 +211,36 @@ class _Expander:
             expose=service.networking.expose,
             egress=service.networking.egress,
         )
+
+
+def _prepared(main: Container, number: int, step: Step) -> Container:
+    """The container of a step: as the service's, but for what it says itself and what only one of them can have."""
+    same, replica = step.image == main.image, main.replica if step.per_replica else 1
+    service = f"{main.service}-pre-start-{number}"
+    return replace(
+        main,
+        name=f"{main.app}-{service}-{replica}",
+        service=service,
+        replica=replica,
+        prepares=main.service,
+        image=step.image,
+        entrypoint=None,
+        command=step.command,
+        environment=step.environment,
+        user=step.user or (main.user if same else ""),
+        working_dir=step.working_dir or main.working_dir,
+        networks=tuple(
+            replace(attachment, aliases=(), ipv4_address="", ipv6_address="", mac_address="")
+            for attachment in main.networks
+        ),
+        hostname="",
+        ports=(),
+        expose=(),
+        healthcheck=Healthcheck(test=None),
+        hooks=Hooks(),
+        restart=Restart(policy="on-failure"),
+        pull_policy=main.pull_policy if same and main.pull_policy.when != "always" else PullPolicy(),
+    )
 
 
 def _dependencies(service: Service) -> tuple[Dependency, ...]:
@@ -229,14 +273,17 @@ def _problems(app: str, document: Document) -> Iterator[Problem]:
     services = {service.name: service for service in document.services}
     for service in document.services:
         for dependency in service.needs:
+            if dependency.service in services and services[dependency.service].schedule:
+                why = f"'{dependency.service}' is a job, which runs at its own times"
+                yield _problem(document, dependency.at, f"'{dependency.key}' of {service}", why)
             if dependency.service not in services and dependency.required:
                 why = f"there is no service '{dependency.service}' in this app"
-                yield _problem(document, dependency.at, f"'{dependency.key}' of service '{service.name}'", why)
+                yield _problem(document, dependency.at, f"'{dependency.key}' of {service}", why)
         yield from _never_asked(document, service, services)
         shares = service.networking.shares
         if shares and shares.service in services and not services[shares.service].replicas:
             why = f"service '{shares.service}' has no container; it has 0 replicas"
-            yield _problem(document, shares.at, f"'network_mode' of service '{service.name}'", why)
+            yield _problem(document, shares.at, f"'network_mode' of {service}", why)
     yield from _exclusive(document)
     yield from _cycles(document, services)
 
@@ -246,7 +293,7 @@ def _never_asked(document: Document, service: Service, services: dict[str, Servi
         check = services[dependency.service].healthcheck if dependency.service in services else None
         if dependency.condition == "service_healthy" and check is not None and check.test is None:
             why = f"service '{dependency.service}' is never healthy, as it has no test"
-            yield _problem(document, dependency.at, f"'{dependency.key}' of service '{service.name}'", why)
+            yield _problem(document, dependency.at, f"'{dependency.key}' of {service}", why)
 
 
 def _exclusive(document: Document) -> Iterator[Problem]:
@@ -257,7 +304,7 @@ def _exclusive(document: Document) -> Iterator[Problem]:
         for volume in {mount.volume for mount in service.mounts if isinstance(mount, VolumeMount)} & volumes:
             if service.replicas > 1 or (service.replicas and volume in users):
                 who = f"{service.replicas} replicas use it" if service.replicas > 1 else f"'{users[volume]}' uses it"
-                what = f"volume '{volume}' in service '{service.name}'"
+                what = f"volume '{volume}' in {service}"
                 yield _problem(document, service.at, what, f"it is exclusive, and {who}")
             elif service.replicas:
                 users[volume] = service.name
@@ -295,7 +342,7 @@ def _cycles(document: Document, services: dict[str, Service]) -> Iterator[Proble
         first = services[circle[0]]
         edge = next(entry for entry in first.needs if entry.service == circle[1])
         why = f"it depends on itself: {' -> '.join(circle)}"
-        yield _problem(document, edge.at, f"'{edge.key}' of service '{first.name}'", why)
+        yield _problem(document, edge.at, f"'{edge.key}' of {first}", why)
         left = _prune({name: service for name, service in left.items() if name not in circle})
 
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from reconciler.core.durations import human
-from reconciler.core.model import Container, Desired, Observed, SeenContainer, SeenImage, image_key, revision
-from reconciler.core.reference import is_local, moves
+from reconciler.core.model import Container, Desired, Observed, SeenContainer, SeenImage, revision
+from reconciler.core.reasons import Reason
+from reconciler.core.reference import image_key, is_local, moves
 from reconciler.core.steps import CheckImage, CollectImages, PullImage, Task
 
 INTERVAL = 86400.0  # seconds between two collections
@@ -50,11 +51,12 @@ def image_of(container: Container, images: Seen) -> SeenImage | None:
     return by_tag if by_tag and container.locked in (by_tag.named, by_tag.digest) else None
 
 
-def unavailable(container: Container) -> str:
+def unavailable(container: Container) -> Reason:
     """What a container without its image waits for."""
     if _never(container):
-        return f"cannot use image {container.pulls}: it is not on this host, and its pull_policy is never"
-    return f"waits for image {container.pulls}"
+        why = f"cannot use image {container.pulls}: it is not on this host, and its pull_policy is never"
+        return Reason("image-not-pulled", why)
+    return Reason("image-missing", f"waits for image {container.pulls}")
 
 
 def moved(seen: SeenContainer, container: Container, image: SeenImage | None) -> str:
@@ -120,12 +122,23 @@ def collection(desired: Desired, observed: Observed, keep: Keep, now: float) -> 
     yield Task("collect", cause, (CollectImages(tuple(sorted(references)), tuple(sorted(digests)), age),))
 
 
-def asks_first(container: Container, image: SeenImage, now: float) -> str:
+def uncertain(image: SeenImage) -> Reason:
+    """What a container waits for while unused images are thrown away, and nobody may have wanted this one before."""
+    return Reason("image-uncertain", f"waits until it is known whether image {image.reference} is thrown away")
+
+
+def unused(image: SeenImage, step: CollectImages) -> bool:
+    """Whether `step` may throw `image` away; who wants it since the step was planned must wait until that is over."""
+    return image.digest not in step.digests and image.reference not in step.references
+
+
+def asks_first(container: Container, image: SeenImage, now: float) -> Reason | None:
     """What a new instance waits for when its tag has to be asked for before it is made; asked in vain is asked."""
     always = container.pull_policy.when == "always" and moves(container.pulls)
-    if not always or now - JUST_NOW <= max(image.checked_at, image.tried_at) <= now:
-        return ""
-    return f"waits for an answer what image {container.image} is now"
+    wanted_at = now if container.scheduled is None else container.scheduled
+    if not always or wanted_at - JUST_NOW <= max(image.checked_at, image.tried_at) <= now:
+        return None
+    return Reason("image-asked", f"waits for an answer what image {container.image} is now")
 
 
 def _never(container: Container) -> bool:

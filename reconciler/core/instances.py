@@ -24,7 +24,8 @@ class Replica:
     """One desired container: what is to be in force for it, and what is there.
 
     `container` is `wanted`, or the last good one when that is in quarantine (`bad`). `stuck`: nothing good is known to
-    make, so what is there stays. `others` are all instances but `current`, newest first.
+    make, so what is there stays. `others` are all instances but `current`, newest first. `over`: what is to be in force
+    is a one-shot service that has had its run.
     """
 
     wanted: Container
@@ -34,6 +35,7 @@ class Replica:
     others: tuple[SeenContainer, ...]
     bad: Quarantine | None = None
     stuck: bool = False
+    over: bool = False
 
     @property
     def revision(self) -> str:
@@ -53,7 +55,14 @@ def replica(scene: Scene, wanted: Container) -> Replica:
         return Replica(wanted, wanted, image, kept, _others(instances, kept), bad, stuck=True)
     container, image = (good.container, good.image) if good else (wanted, image)
     current = current_instance(scene, container, image)
-    return Replica(wanted, container, image, current, _others(scene.instances.get(wanted.name, ()), current), bad)
+    others = _others(scene.instances.get(wanted.name, ()), current)
+    return Replica(wanted, container, image, current, others, bad, over=had_its_run(scene, container, image))
+
+
+def had_its_run(scene: Scene, container: Container, image: SeenImage | None) -> bool:
+    """Whether this very revision is remembered to have ended. While its image is away nobody knows."""
+    ended = scene.observed.ended.get(container.name)
+    return ended is not None and image is not None and ended.revision == revision(container, image.digest)
 
 
 def fit(scene: Scene, seen: SeenContainer) -> bool:
@@ -124,7 +133,7 @@ def owner_of(scene: Scene, container: Container) -> str:
 
 def _is_current(seen: SeenContainer, container: Container, image: SeenImage | None) -> bool:
     """Whether `seen` is this revision. While its image is away (a dead registry), what it was made from counts."""
-    if seen.damaged or (image is None and seen.image != container.image):
+    if seen.damaged or seen.scheduled is not None or (image is None and seen.image != container.image):
         return False
     return seen.revision == revision(container, image.digest if image else seen.image_digest)
 

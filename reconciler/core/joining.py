@@ -12,7 +12,8 @@ from dataclasses import replace
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
-from reconciler.core.model import canonical, digest
+from reconciler.core.canonical import canonical
+from reconciler.core.model import digest
 from reconciler.core.networking import Attachment, Ipam, Network
 
 Misfit = tuple[str, str]  # the key that is wrong, and why

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from reconciler.core.model import Created, Dead, Exited, Restart, Running, SeenContainer
+from reconciler.core.reasons import Reason
 from reconciler.core.starting import Hook, When
 from reconciler.core.steps import (
     CleanContainer,
@@ -38,10 +39,10 @@ def key(name: str) -> str:
     return f"container:{name}"
 
 
-def keep(seen: SeenContainer, restart: Restart, blocked: str, now: float) -> Task | Wait | None:
+def keep(seen: SeenContainer, restart: Restart, blocked: Reason | None, now: float) -> Task | Wait | None:
     """What `seen` needs so that it runs as its restart policy says; None when it is as it should be.
 
-    `blocked` says why it cannot be connected or started now, "" when it can. That it is well is `heal`'s business.
+    `blocked` says why it cannot be connected or started now, None when it can. That it is well is `heal`'s business.
     """
     match seen.state:
         case Dead():
@@ -85,14 +86,15 @@ def heal(seen: SeenContainer, restart: Restart, now: float) -> Task | Wait | Non
         return None
     said = f"unhealthy: {health.said or 'it does not answer'}"
     if restart.policy == "no":
-        return Wait(key(seen.name), f"{said}; its restart policy is no")
+        return Wait(key(seen.name), f"{said}; its restart policy is no", code="unhealthy")
     if restart.max_retries and seen.restarts >= restart.max_retries:
-        return Wait(key(seen.name), f"{said}; its restart policy allows {restart.max_retries} tries and no more")
+        why = f"{said}; its restart policy allows {restart.max_retries} tries and no more"
+        return Wait(key(seen.name), why, code="tries-exhausted")
     failures = _failures(seen, seen.state.since, health.since)
     ready = health.since + delay(failures)
     if health.since <= now < ready:
         again = f"{said}, {failures} times in a row; restarts after {delay(failures):g} s"
-        return Wait(key(seen.name), again, until=ready)
+        return Wait(key(seen.name), again, until=ready, code="unhealthy")
     return stop(seen, said)
 
 
@@ -159,32 +161,36 @@ def _see_it_stop(seen: SeenContainer, state: Running, now: float, cause: str) ->
     assert state.stop_sent is not None
     deadline = state.stop_sent + seen.stop_grace_period
     if state.stop_sent <= now < deadline:  # a signal sent in the future: somebody set the clock, so nobody can tell
-        return Wait(key(seen.name), f"{cause}: has {seen.stop_grace_period:g} s to end", until=deadline, passing=True)
+        why = f"{cause}: has {seen.stop_grace_period:g} s to end"
+        return Wait(key(seen.name), why, until=deadline, passing=True, code="stopping")
     late = f"{cause}: did not end within {seen.stop_grace_period:g} s"
     return Task(key(seen.name), late, (KillContainer(seen.id, seen.name),))
 
 
-def _reconnect(seen: SeenContainer, blocked: str) -> Task | Wait:
+def _reconnect(seen: SeenContainer, blocked: Reason | None) -> Task | Wait:
     if blocked:
-        return Wait(key(seen.name), blocked)
+        return Wait(key(seen.name), blocked.text, code=blocked.code)
     step = ConnectContainer(seen.id, seen.name, seen.endpoints)
     return Task(key(seen.name), f"drifted: {seen.disconnected}", (step,), drift=True)
 
 
-def _restart(seen: SeenContainer, state: Exited, restart: Restart, blocked: str, now: float) -> Task | Wait | None:
+def _restart(
+    seen: SeenContainer, state: Exited, restart: Restart, blocked: Reason | None, now: float
+) -> Task | Wait | None:
     if finished(seen, restart):
         return None
     if state.stopped:
         return _start(seen, blocked, *_after_stop(seen, state))
     if restart.max_retries and seen.restarts >= restart.max_retries:
         reason = f"exited with code {state.code}; its restart policy allows {restart.max_retries} tries and no more"
-        return Wait(key(seen.name), reason)
+        return Wait(key(seen.name), reason, code="tries-exhausted")
     failures = _failures(seen, state.since, state.at)
     ended = "was out of memory" if state.oom else f"exited with code {state.code}"
     ready = state.at + delay(failures)
     if state.at <= now < ready:  # an end in the future: somebody set the clock
         again = f"{ended}, {failures} times in a row; restarts after {delay(failures):g} s"
-        return Wait(key(seen.name), again, until=ready, passing=failures <= SETTLING_FAILURES)
+        passing = failures <= SETTLING_FAILURES
+        return Wait(key(seen.name), again, until=ready, passing=passing, code="crash-loop")
     return _start(seen, blocked, ended, seen.restarts + 1, failures)
 
 
@@ -202,9 +208,9 @@ def _failures(seen: SeenContainer, since: float, until: float) -> int:
     return 0 if until - since >= STEADY_AFTER else seen.failures + 1
 
 
-def _start(seen: SeenContainer, blocked: str, cause: str, restarts: int, failures: int) -> Task | Wait:
+def _start(seen: SeenContainer, blocked: Reason | None, cause: str, restarts: int, failures: int) -> Task | Wait:
     if blocked:
-        return Wait(key(seen.name), blocked)
+        return Wait(key(seen.name), blocked.text, code=blocked.code)
     steps: list[Step] = []
     if isinstance(seen.state, Created):
         steps.append(KillContainer(seen.id, seen.name))

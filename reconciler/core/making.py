@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from reconciler.core import dns, images, instances, lifecycle, naming, order, rollout
+from reconciler.core import dns, images, instances, lifecycle, naming, order, rollout, scheduling
 from reconciler.core.addresses import Refused
 from reconciler.core.claims import taken
 from reconciler.core.instances import Replica
@@ -16,16 +16,17 @@ from reconciler.core.joints import Networks, joint
 from reconciler.core.model import Container, Running, SeenImage, container_id, revision
 from reconciler.core.mounts import volumes_of
 from reconciler.core.networking import Joint, Resolver
+from reconciler.core.reasons import Reason
 from reconciler.core.scene import Scene
 from reconciler.core.steps import ConnectContainer, CreateContainer, StartContainer, Step, Task, Wait
 
 Resolvers = Mapping[str, Resolver | Refused]
 
 
-def not_ready(scene: Scene, container: Container, image: SeenImage | None) -> str:
+def not_ready(scene: Scene, container: Container, image: SeenImage | None) -> Reason | None:
     """Why a new instance could not be made now; asked before the old one is touched."""
-    if image is None:
-        return images.unavailable(container)
+    if image is None or (scene.collecting and images.unused(image, scene.collecting)):
+        return images.unavailable(container) if image is None else images.uncertain(image)
     for attachment in container.networks:
         if not scene.usable(attachment.network):
             return _waits_for_network(scene, attachment.network)
@@ -33,32 +34,40 @@ def not_ready(scene: Scene, container: Container, image: SeenImage | None) -> st
         return waits_for_owner(container.shares)
     missing = sorted(set(volumes_of(container)) - scene.observed.volumes)
     if missing:
-        return f"waits for volume {missing[0]}"
+        return Reason("volume-missing", f"waits for volume {missing[0]}")
     if not scene.instances.get(container.name) and (reason := in_use(scene, volumes_of(container), "")):
         return reason
-    return order.waits_for(scene, container.app, container.depends_on)
+    return order.waits_for(scene, container.app, container.depends_on, new=True)
 
 
-def asks_first(container: Container, image: SeenImage | None, now: float) -> str:
-    """Why its tag must be asked for before an instance is made, "" when it need not."""
-    return images.asks_first(container, image, now) if image else ""
+def asks_first(container: Container, image: SeenImage | None, now: float) -> Reason | None:
+    """Why its tag must be asked for before an instance is made, None when it need not."""
+    return images.asks_first(container, image, now) if image else None
 
 
 def asked_since(scene: Scene, now: float) -> dict[str, float]:
     """`pull_policy: always` means before each creation of an instance, and once when the daemon starts."""
     found: dict[str, float] = {}
     for name, container in scene.desired.containers.items():
-        if container.pull_policy.when == "always":
-            image = images.image_of(container, scene.observed.images)
-            current = instances.current_instance(scene, container, image)
-            made = current.created_at if current else 0.0 if not_ready(scene, container, image) else now
-            found[name] = max(scene.policy.started, made - images.JUST_NOW)
+        if container.pull_policy.when == "always" and not container.prepares:
+            found[name] = max(scene.policy.started, _made_at(scene, container, now) - images.JUST_NOW)
     return found
 
 
-def _waits_for_network(scene: Scene, name: str) -> str:
-    undeclared = "" if name in scene.networks else ", which no spec declares"
-    return f"waits for network {name}{undeclared}"
+def _made_at(scene: Scene, container: Container, now: float) -> float:
+    """When its instance was made, or will be; 0 when nobody makes one soon."""
+    if container.schedule:
+        return scheduling.due_since(container.schedule, scene.observed.jobs.get(container.name), now)
+    image = images.image_of(container, scene.observed.images)
+    if current := instances.current_instance(scene, container, image):
+        return current.created_at
+    return 0.0 if instances.had_its_run(scene, container, image) or not_ready(scene, container, image) else now
+
+
+def _waits_for_network(scene: Scene, name: str) -> Reason:
+    if name in scene.networks:
+        return Reason("network-missing", f"waits for network {name}")
+    return Reason("network-undeclared", f"waits for network {name}, which no spec declares")
 
 
 def occupied(scene: Scene, container: Container) -> str:
@@ -80,18 +89,19 @@ def lends(scene: Scene, owner: str) -> bool:
     return seen is not None and seen.connected and isinstance(seen.state, Running)
 
 
-def waits_for_owner(name: str) -> str:
-    """The sentence for one whose namespace is not there."""
-    return f"waits for container {name}, whose network it shares"
+def waits_for_owner(name: str) -> Reason:
+    """Why one whose namespace is not there is not started."""
+    return Reason("namespace-missing", f"waits for container {name}, whose network it shares")
 
 
-def in_use(scene: Scene, volumes: Iterable[str], id: str) -> str:
-    """Which exclusive volume another container has, "" when none; else they are taken from now on."""
+def in_use(scene: Scene, volumes: Iterable[str], id: str) -> Reason | None:
+    """Which exclusive volume another container has, None when none; else they are taken from now on."""
     for volume in volumes:
         if scene.claimed.get(volume, id) != id:
             owner = scene.observed.containers.get(scene.claimed[volume])
-            return f"waits for volume {volume}, which is exclusive and in use{f' by {owner.name}' if owner else ''}"
-    return ""
+            by = f" by {owner.name}" if owner else ""
+            return Reason("volume-in-use", f"waits for volume {volume}, which is exclusive and in use{by}")
+    return None
 
 
 def create(scene: Scene, resolvers: Resolvers, found: Replica, cause: str, now: float) -> Iterator[Task | Wait]:
@@ -100,7 +110,7 @@ def create(scene: Scene, resolvers: Resolvers, found: Replica, cause: str, now: 
     assert image is not None
     where = _joint(scene, resolvers, container)
     if isinstance(where, Refused):
-        yield Wait(lifecycle.key(container.name), where.message)
+        yield Wait(lifecycle.key(container.name), where.message, code="no-address")
         return
     id, made = container_id(container, image.digest, now), revision(container, image.digest)
     scene.claimed.update(dict.fromkeys(volumes_of(container), id))

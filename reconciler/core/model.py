@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
+from reconciler.core.canonical import canonical
 from reconciler.core.health import Health, Healthcheck
+from reconciler.core.jobs import Ended, Job, Schedule
 from reconciler.core.networking import Attachment, Destination, Endpoint, Listener, Network, Pairs, Port, SeenNetwork
 from reconciler.core.starting import Dependency, Hooks, When
+from reconciler.core.tombstones import Removals, Tombstones
 from reconciler.core.updates import Draining, Good, Quarantine, Updates
 
 # --- what a container is made of -----------------------------------------------------------------------------
@@ -82,7 +85,9 @@ class Resources:
 
 
 # Changing one of these never needs a new container: they are read where they are needed.
-OUTSIDE_REVISION = frozenset({"spec", "restart", "depends_on", "pull_policy", "locked", "updates"})
+OUTSIDE_REVISION = frozenset(
+    {"spec", "restart", "depends_on", "pull_policy", "locked", "updates", "schedule", "scheduled"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,10 +137,14 @@ class Container:
     depends_on: tuple[Dependency, ...] = ()
     healthcheck: Healthcheck | None = None  # as declared; None is the image's own
     hooks: Hooks = field(default_factory=Hooks)
+    steps: Pairs = ()  # pre_start: the containers that are run before it, and what they are, as a digest
+    prepares: str = ""  # the service before which it is run, when it is one of these
     platform: str = ""  # os/architecture[/variant], "" means the host's own
     pull_policy: PullPolicy = field(default_factory=PullPolicy)
     locked: str = ""
     updates: Updates = field(default_factory=Updates)
+    schedule: Schedule | None = None  # when its runs are; None for what runs all the time
+    scheduled: float | None = None  # of which time it is the run, only for one that is being made
 
     @property
     def pulls(self) -> str:
@@ -164,10 +173,9 @@ class Desired:
     """What all specs together mean.
 
     `held`: app or spec path -> why its spec cannot be used; whatever on the host carries that app or path is left
-    exactly as it is. `unavailable`: why the source itself cannot be read ("" when it can); then absence from the
-    specs proves nothing, and nothing is removed. `vanished`: apps on the host that no spec declares any more -> until
-    when they are left alone, for a directory that is being replaced is empty for a moment. `unlocked`: what is wrong
-    with the lock file or missing in it; it holds nothing.
+    exactly as it is. `unavailable`: why the source itself cannot be read ("" when it can); then nothing is removed.
+    `vanished`: apps on the host that no spec declares any more -> until when they are left alone, for a directory that
+    is being replaced is empty for a moment. `unlocked`: what is wrong with the lock file or missing; it holds nothing.
     """
 
     containers: Mapping[str, Container] = field(default_factory=dict)
@@ -176,6 +184,7 @@ class Desired:
     held: Mapping[str, str] = field(default_factory=dict)
     unavailable: str = ""
     vanished: Mapping[str, float] = field(default_factory=dict)
+    tombstones: Tombstones = field(default_factory=Tombstones)
     unlocked: tuple[str, ...] = ()
 
 
@@ -251,6 +260,7 @@ class Exited:
     since: float  # when that run had started
     oom: bool = False
     stopped: bool = False  # we had sent the stop signal
+    said: str = ""  # its last line of output, when it failed
 
 
 State = Dead | Created | Running | Exited
@@ -297,6 +307,7 @@ class SeenContainer:
     failures: int = 0
     leftovers: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()  # the named ones it has mounted
+    scheduled: float | None = None  # of which time of a job it is the run
     draining: Draining | None = None  # of this run
     log_bytes: int = 0  # size of the newest log file
     command: tuple[str, ...] = ()  # what runs, as in the bundle
@@ -324,11 +335,10 @@ class Observed:
     """What the host shows of ours, and what of it constrains us.
 
     `ruleset` is the digest of the rendered ruleset in force, "" when our table is missing or was changed by
-    somebody else. `routes` are the subnets that the host reaches by other links than ours. `guarded` are those for
-    which routing refuses what our table does not let pass. `resolvers` has each resolver that runs by its name, with
-    `core.dns`'s digest of what it was started with, `names` the records that are in force by network. `resolved` are
-    outside names that somebody may connect to, with their addresses and when they were asked for. `obstacles` are
-    sentences: which firewall of somebody else drops what ours lets pass, and what to do.
+    somebody else. `routes` are the subnets that the host reaches by other links than ours, `guarded` those for which
+    routing refuses what our table does not let pass. `resolvers` has each resolver that runs with `core.dns`'s digest
+    of what it was started with, `names` the records in force by network. `resolved` are outside names that somebody may
+    connect to, with addresses and when they were asked for. `obstacles` say whose firewall drops what ours lets pass.
     """
 
     images: Mapping[str, SeenImage] = field(default_factory=dict)  # by `image_key`
@@ -347,13 +357,11 @@ class Observed:
     disk_used: float = 0.0  # the share of the image store's file system that is in use
     mirrors: Mapping[str, str] = field(default_factory=dict)  # mirrors of registries that were passed over, and why
     good: Mapping[str, Good] = field(default_factory=dict)  # by the name of the container
+    removals: Removals | None = None  # of apps, lately
     quarantined: Mapping[str, Quarantine] = field(default_factory=dict)  # by revision
     refused: Mapping[str, str] = field(default_factory=dict)  # revisions that cannot be made or started here, and why
-
-
-def image_key(reference: str, platform: str) -> str:
-    """What an image in the store is known by: one reference may stand for several platforms."""
-    return f"{reference} ({platform})" if platform else reference
+    jobs: Mapping[str, Job] = field(default_factory=dict)  # by the name of their containers
+    ended: Mapping[str, Ended] = field(default_factory=dict)  # by the name of the container
 
 
 # --- identity --------------------------------------------------------------------------------------------------
@@ -364,31 +372,10 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def canonical(value: object) -> object:
-    """`value` as JSON data, without what equals its default, so that a new field changes no existing digest."""
-    if is_dataclass(value) and not isinstance(value, type):
-        kept = {
-            entry.name: canonical(getattr(value, entry.name))
-            for entry in fields(value)
-            if not _is_default(value, entry)
-        }
-        return {"kind": type(value).__name__, **kept} if isinstance(value, Mount) else kept
-    if isinstance(value, tuple):
-        return [canonical(item) for item in value]
-    return value
-
-
-def _is_default(value: object, entry: Field[object]) -> bool:
-    default = entry.default
-    if default is MISSING and entry.default_factory is not MISSING:
-        default = entry.default_factory()
-    return bool(getattr(value, entry.name) == default)
-
-
 @lru_cache(maxsize=4096)
 def revision(container: Container, image_digest: str) -> str:
     """Digest of everything that makes a container what it is; the same in every release (a frozen test)."""
-    kept = canonical(container)
+    kept = canonical(container, Mount)
     assert isinstance(kept, dict)
     parts = {key: value for key, value in kept.items() if key not in OUTSIDE_REVISION}
     text = json.dumps({"container": parts, "image": image_digest}, sort_keys=True, separators=(",", ":"))

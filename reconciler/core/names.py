@@ -5,7 +5,15 @@
 
 from __future__ import annotations
 
-from reconciler.core.remembering import ForgetRevisions, KeepGood, QuarantineRevision
+from reconciler.core.remembering import (
+    ForgetRevisions,
+    ForgetRuns,
+    KeepEnd,
+    KeepGood,
+    KeepJob,
+    NoteRemovals,
+    QuarantineRevision,
+)
 from reconciler.core.steps import (
     ApplyRuleset,
     CheckImage,
@@ -52,7 +60,9 @@ def touched(task: Task) -> frozenset[str]:  # noqa: C901 - one flat match, a lin
                 names.add(RULES)
             case ServeNames() | StopNames() | WriteNames() | ResolveNames():
                 names.add(NAMES)
-            case KeepGood() | QuarantineRevision() | ForgetRevisions():
+            case KeepGood() | QuarantineRevision() | ForgetRevisions() | NoteRemovals():
+                names.add(REVISIONS)
+            case KeepJob() | KeepEnd() | ForgetRuns():  # one look reads both
                 names.add(REVISIONS)
             case ConnectContainer() | DisconnectContainer():
                 names |= {CONTAINER + step.id, LINKS}

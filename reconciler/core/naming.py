@@ -15,6 +15,7 @@ from reconciler.core.frontends import serving
 from reconciler.core.model import Container, Running, SeenContainer
 from reconciler.core.networking import Resolver
 from reconciler.core.reach import is_network
+from reconciler.core.reasons import Reason
 from reconciler.core.scene import Scene
 from reconciler.core.steps import ResolveNames, ServeNames, StopNames, Task, Wait, WriteNames
 
@@ -27,15 +28,15 @@ def view(scene: Scene, container: Container) -> View | None:
     return dns.view([scene.networks[entry.network] for entry in container.networks], container.dns)
 
 
-def unserved(scene: Scene, found: Mapping[str, Resolver | Refused], container: Container) -> str:
-    """Why a new instance of `container` could not ask for names, "" when it can: it may ask once, as it starts."""
+def unserved(scene: Scene, found: Mapping[str, Resolver | Refused], container: Container) -> Reason | None:
+    """Why a new instance of `container` could not ask for names, None when it can: it may ask once, as it starts."""
     wanted = view(scene, container)
     resolver = found.get(wanted.resolver) if wanted else None
     if isinstance(resolver, Refused):
-        return resolver.message
+        return Reason("no-address", resolver.message)
     if wanted and (resolver is None or resolver.name not in scene.observed.resolvers):
-        return f"waits for names of {', '.join(wanted.networks)} to be served"
-    return ""
+        return Reason("resolver-missing", f"waits for names of {', '.join(wanted.networks)} to be served")
+    return None
 
 
 def resolvers(scene: Scene) -> Mapping[str, Resolver | Refused]:
@@ -72,7 +73,7 @@ def _resolver_tasks(scene: Scene, found: Mapping[str, Resolver | Refused]) -> It
     asked = {address for seen in _running(scene) for address in seen.nameservers}
     for name, resolver in sorted(found.items()):
         if isinstance(resolver, Refused):
-            yield Wait(f"resolver:{name}", resolver.message)
+            yield Wait(f"resolver:{name}", resolver.message, code="no-address")
         elif scene.observed.resolvers.get(name) != dns.fingerprint(resolver) and _bound(scene, resolver):
             cause = "changed" if name in scene.observed.resolvers else "missing"
             if lost := cause == "missing" and bool(asked & set(resolver.addresses)):

@@ -50,9 +50,9 @@ def bridges(scene: Scene, found: Mapping[str, Resolver | Refused], now: float) -
     for name, network in sorted(scene.networks.items()):
         subnet, subnet6 = scene.subnets[name]
         if isinstance(subnet, Refused):
-            yield Wait(f"network:{name}", subnet.message)
+            yield Wait(f"network:{name}", subnet.message, code="no-address")
         elif isinstance(subnet6, Refused):
-            yield Wait(f"network:{name}", subnet6.message)
+            yield Wait(f"network:{name}", subnet6.message, code="no-address")
         elif network.driver == "bridge":
             step = CreateNetwork(network, scene.bridge(network), subnet, subnet6, extra.get(name, ()))
             if cause := _why(step, scene.observed.networks.get(name), name in used):

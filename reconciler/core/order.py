@@ -10,21 +10,40 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
+from reconciler.core.instances import replica
 from reconciler.core.lifecycle import finished
 from reconciler.core.model import Exited, Running, SeenContainer
+from reconciler.core.reasons import Code, Reason
 from reconciler.core.scene import Scene
 from reconciler.core.starting import Condition, Dependency
 
 
-def waits_for(scene: Scene, app: str, depends_on: Iterable[Dependency]) -> str:
-    """Why a container of `app` that depends on these cannot start now, "" when it can."""
+def waits_for(scene: Scene, app: str, depends_on: Iterable[Dependency], *, new: bool = False) -> Reason | None:
+    """Why a container of `app` that depends on these cannot start now, None when it can.
+
+    A `new` instance waits for what its dependencies are to be. One that ran before is also content with what they were
+    when that has ended well and its successor is not there yet, which may take long.
+    """
     for dependency in depends_on:
-        for instances in _replicas(scene, app, dependency.service):
+        for there in _replicas(scene, app, dependency.service):
+            instances = tuple(seen for seen in there if _counts(scene, seen)) if new else there
             if any(_holds(seen, dependency.condition) for seen in instances):
                 continue
+            if not there and _remembered(scene, app, dependency):
+                continue
             if dependency.required or not _hopeless(instances, dependency.condition):
-                return _sentence(dependency, instances)
-    return ""
+                return _reason(dependency, instances)
+    return None
+
+
+def comes(scene: Scene, app: str, depends_on: Iterable[Dependency]) -> bool:
+    """Whether a run is on its way for whose end, and no other event, a container of `app` waits."""
+    return any(
+        entry.condition == "service_completed_successfully" and isinstance(seen.state, Running)
+        for entry in depends_on
+        for there in _replicas(scene, app, entry.service)
+        for seen in there
+    )
 
 
 def restarted_after(scene: Scene, seen: SeenContainer, depends_on: Iterable[Dependency]) -> str:
@@ -37,7 +56,7 @@ def restarted_after(scene: Scene, seen: SeenContainer, depends_on: Iterable[Depe
         return ""
     for dependency in depends_on:
         if dependency.restart and any(
-            other.created_at > state.since
+            other.created_at > state.since and other.id not in scene.aside and _holds(other, dependency.condition)
             for instances in _replicas(scene, seen.app, dependency.service)
             for other in instances
         ):
@@ -61,6 +80,12 @@ def _replicas(scene: Scene, app: str, service: str) -> Iterator[tuple[SeenContai
     yield from (scene.instances.get(name, ()) for name in (*wanted, *sorted(held)))
 
 
+def _counts(scene: Scene, seen: SeenContainer) -> bool:
+    """Whether it serves, or is the instance that is to be in force, and not the rest of an earlier revision."""
+    wanted = scene.desired.containers.get(seen.name)
+    return wanted is None or isinstance(seen.state, Running) or replica(scene, wanted).current is seen
+
+
 def _holds(seen: SeenContainer, condition: Condition) -> bool:
     match condition:
         case "service_started":
@@ -71,6 +96,18 @@ def _holds(seen: SeenContainer, condition: Condition) -> bool:
             return isinstance(seen.state, Exited) and seen.state.code == 0 and finished(seen, seen.restart)
         case _:
             assert_never(condition)
+
+
+def _remembered(scene: Scene, app: str, dependency: Dependency) -> bool:
+    """Whether the containers of a one-shot service that are gone have had their run as they should."""
+    wanted = [
+        entry for entry in scene.desired.containers.values() if (entry.app, entry.service) == (app, dependency.service)
+    ]
+    gone = [entry for entry in wanted if entry.name not in scene.instances]
+    codes = [scene.observed.ended[entry.name].code for entry in gone if replica(scene, entry).over]
+    if dependency.condition == "service_healthy" or len(codes) < len(gone):
+        return False
+    return dependency.condition == "service_started" or not any(codes)
 
 
 def _hopeless(instances: tuple[SeenContainer, ...], condition: Condition) -> bool:
@@ -91,25 +128,28 @@ def _hopeless(instances: tuple[SeenContainer, ...], condition: Condition) -> boo
             assert_never(condition)
 
 
-def _sentence(dependency: Dependency, instances: tuple[SeenContainer, ...]) -> str:
+def _reason(dependency: Dependency, instances: tuple[SeenContainer, ...]) -> Reason:
     newest = instances[0] if instances else None
     service = dependency.service
     match dependency.condition:
         case "service_started":
-            return f"waits for service {service} to be started"
+            return Reason("dependency-not-started", f"waits for service {service} to be started")
         case "service_healthy":
-            return f"waits for service {service} to be healthy{_why_not_healthy(newest)}"
+            code, why = _not_healthy(newest)
+            return Reason(code, f"waits for service {service} to be healthy{why}")
         case "service_completed_successfully":
             failed = newest is not None and isinstance(newest.state, Exited) and newest.state.code
-            why = f"; it exited with code {failed}" if failed else ""
-            return f"waits for service {service} to complete successfully{why}"
+            sentence = f"waits for service {service} to complete successfully"
+            if failed:
+                return Reason("dependency-failed", f"{sentence}; it exited with code {failed}")
+            return Reason("dependency-not-completed", sentence)
         case _:
             assert_never(dependency.condition)
 
 
-def _why_not_healthy(seen: SeenContainer | None) -> str:
+def _not_healthy(seen: SeenContainer | None) -> tuple[Code, str]:
     if seen is not None and seen.healthcheck is None:
-        return ", but neither its spec nor its image has a healthcheck; write one"
+        return "dependency-unchecked", ", but neither its spec nor its image has a healthcheck; write one"
     if seen is not None and seen.health is not None and seen.health.state == "unhealthy":
-        return f"; it is unhealthy: {seen.health.said or 'it does not answer'}"
-    return ""
+        return "dependency-unhealthy", f"; it is unhealthy: {seen.health.said or 'it does not answer'}"
+    return "dependency-not-healthy", ""

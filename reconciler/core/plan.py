@@ -11,7 +11,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from reconciler.core import images, instances, lifecycle, making, naming, networks, order, rollout
+from reconciler.core import (
+    images,
+    instances,
+    jobruns,
+    lifecycle,
+    making,
+    naming,
+    networks,
+    oneshots,
+    order,
+    preparing,
+    removal,
+    rollout,
+)
 from reconciler.core.addresses import Refused
 from reconciler.core.instances import Replica
 from reconciler.core.model import (
@@ -25,6 +38,7 @@ from reconciler.core.model import (
 from reconciler.core.names import LISTENERS
 from reconciler.core.networking import Resolver
 from reconciler.core.networks import Table
+from reconciler.core.reasons import Code, Reason
 from reconciler.core.scene import Policy, Scene, scene
 from reconciler.core.steps import (
     CreateVolume,
@@ -58,22 +72,26 @@ def plan(desired: Desired, observed: Observed, now: float, policy: Policy, doing
     busy = {task.key for task in doing}
     entries = chain(
         _specs(found, now),
+        removal.entries(found.removal, desired, observed),
         images.pulls(desired.containers, observed.images, making.asked_since(found, now), now),
         networks.bridges(found, wires.resolvers, now),
         networks.guard(found),
         _volumes(found),
         _containers(found, wires, now, busy),
         rollout.forgotten(found, now),
+        oneshots.forgotten(found, now),
         networks.firewall(found, wires.table),
         naming.names(found, wires.resolvers, now),
-        images.collection(desired, observed, images.Keep(policy.disk_limit, policy.image_age), now),
+        _collection(found, now, busy),
     )
     open_entries = [entry for entry in entries if entry.key not in busy]
     return Plan(
         tasks=tuple(entry for entry in open_entries if isinstance(entry, Task)),
         waits=tuple(entry for entry in open_entries if isinstance(entry, Wait)),
         look_again_at=_soonest(
-            images.next_check(desired.containers, observed.images, now), naming.next_question(found)
+            images.next_check(desired.containers, observed.images, now),
+            naming.next_question(found),
+            jobruns.next_time(found, now),
         ),
     )
 
@@ -87,17 +105,18 @@ def _soonest(*times: float | None) -> float | None:
 
 def _specs(scene: Scene, now: float) -> Iterator[Entry]:
     if scene.desired.unavailable:
-        yield Wait("specs", scene.desired.unavailable)
+        yield Wait("specs", scene.desired.unavailable, code="specs-unreadable")
     reasons: dict[str, str] = {}  # the same one holds a file and its app
     for name, why in sorted(scene.desired.held.items()):
         reasons.setdefault(why, name)
     for why, name in reasons.items():
-        yield Wait(f"held:{name}", why)
+        yield Wait(f"held:{name}", why, code="spec-invalid")
     for why in scene.desired.unlocked:
-        yield Wait("lock", why)
+        yield Wait("lock", why, code="lock-incomplete")
     for app, until in sorted(scene.desired.vanished.items()):
         if now < until:
-            yield Wait(f"removal:{app}", "its spec is gone; it goes too unless that comes back at once", until, True)
+            why = "its spec is gone; it goes too unless that comes back at once"
+            yield Wait(f"removal:{app}", why, until, True, code="spec-gone")
 
 
 def _volumes(scene: Scene) -> Iterator[Entry]:
@@ -105,9 +124,17 @@ def _volumes(scene: Scene) -> Iterator[Entry]:
         if name in scene.observed.volumes:
             continue
         if volume.external:
-            yield Wait(f"volume:{name}", f"cannot use volume {name}: it is external and does not exist")
+            why = f"cannot use volume {name}: it is external and does not exist"
+            yield Wait(f"volume:{name}", why, code="volume-external")
         else:
             yield Task(f"volume:{name}", "missing", (CreateVolume(volume),))
+
+
+def _collection(scene: Scene, now: float, busy: Set[str]) -> Iterator[Entry]:
+    """Not while an image is fetched, as that would be waited for, and nobody knows what is wanted then."""
+    if not any(key.startswith("image:") for key in busy):
+        keep = images.Keep(scene.policy.disk_limit, scene.policy.image_age)
+        yield from images.collection(scene.desired, scene.observed, keep, now)
 
 
 def _containers(scene: Scene, wires: Wires, now: float, busy: Set[str]) -> Iterator[Entry]:
@@ -115,12 +142,12 @@ def _containers(scene: Scene, wires: Wires, now: float, busy: Set[str]) -> Itera
     names = {key.partition("@")[0] for key in busy}
     for name, container in sorted(scene.desired.containers.items()):
         if lifecycle.key(name) not in names:
-            yield from _replica(scene, wires, container, now)
+            yield from (_step if container.prepares else _replica)(scene, wires, container, now)
     for seen in scene.leaving:
         if lifecycle.key(seen.name) not in names:
             yield _beside(scene, seen, _retired(scene, seen, now))
     for seen in scene.kept:
-        if lifecycle.key(seen.name) not in names:
+        if lifecycle.key(seen.name) not in names and not jobruns.resting(seen):
             yield from (_beside(scene, seen, entry) for entry in _kept(scene, wires, seen, now))
 
 
@@ -142,6 +169,7 @@ def _retired(scene: Scene, seen: SeenContainer, now: float) -> Entry:
             lifecycle.key(seen.name),
             f"not in any spec: waits for {waits_for}, which depends on it, to end",
             passing=True,
+            code="dependents-running",
         )
     return lifecycle.retire(seen, now, "not in any spec")
 
@@ -150,22 +178,48 @@ def _retired(scene: Scene, seen: SeenContainer, now: float) -> Entry:
 
 
 def _replica(scene: Scene, wires: Wires, wanted: Container, now: float) -> Iterator[Entry]:
+    if wanted.schedule is not None:
+        hands = jobruns.Hands(
+            wires.resolvers,
+            lambda found: _not_yet(scene, wires, found, now),
+            lambda seen: _kept(scene, wires, seen, now),
+        )
+        yield from jobruns.entries(scene, wanted, hands, now)
+        return
     found = instances.replica(scene, wanted)
     entries = [
         *_toward(scene, wires, found, now),
         *_olds(scene, wires, found, now),
         *rollout.settled(scene, found, now),
+        *oneshots.noted(scene, found),
     ]
     yield from entries
     if found.bad and not any(entry.key == lifecycle.key(wanted.name) for entry in entries):
-        yield Wait(lifecycle.key(wanted.name), str(found.bad))
+        yield Wait(lifecycle.key(wanted.name), str(found.bad), code="quarantined")
+
+
+def _step(scene: Scene, wires: Wires, wanted: Container, now: float) -> Iterator[Entry]:
+    """One that is run before a service: kept, or started again, until what it prepares is there."""
+    found = instances.replica(scene, wanted)
+    needed = preparing.wanted(scene, wanted)
+    for seen in scene.instances.get(wanted.name, ()):
+        if needed and seen is found.current:
+            entries: Iterable[Entry] = _kept(scene, wires, seen, now)
+        else:
+            why = _why_replaced(scene, seen, found) if needed else f"what it prepares of {wanted.prepares} is there"
+            entries = [lifecycle.retire(seen, now, why)]
+        yield from (_beside(scene, seen, entry) for entry in entries)
+    if needed and not scene.instances.get(wanted.name) and preparing.due(scene, wanted, now):
+        wait = _not_yet(scene, wires, found, now)
+        cause = f"before {wanted.prepares}"
+        yield from [wait] if wait else making.create(scene, wires.resolvers, found, cause, now)
 
 
 def _toward(scene: Scene, wires: Wires, found: Replica, now: float) -> Iterator[Entry]:
     """What brings the wanted instance into force, or keeps it there."""
     if found.current:
         yield from _new(scene, wires, found, found.current, now)
-    elif found.stuck:
+    elif found.stuck or found.over:
         return
     elif judgement := rollout.judged(scene, found, now):
         yield judgement
@@ -182,20 +236,26 @@ def _toward(scene: Scene, wires: Wires, found: Replica, now: float) -> Iterator[
 def _not_yet(scene: Scene, wires: Wires, found: Replica, now: float) -> Wait | None:
     """Why a new instance could not be made now; asked before the old one is touched."""
     container, image = found.container, found.image
-    if reason := making.not_ready(scene, container, image) or making.asks_first(container, image, now):
-        return Wait(lifecycle.key(container.name), reason)
+    key = lifecycle.key(container.name)
+    if why := making.not_ready(scene, container, image) or making.asks_first(container, image, now):
+        passing = order.comes(scene, container.app, container.depends_on)
+        return Wait(key, why.text, passing=passing, code=why.code)
     if reason := making.occupied(scene, container):
-        return Wait(lifecycle.key(container.name), reason, now + LISTEN_AGAIN, reads=LISTENERS)
-    if reason := naming.unserved(scene, wires.resolvers, container):
-        return Wait(lifecycle.key(container.name), reason)
-    return None
+        return Wait(key, reason, now + LISTEN_AGAIN, reads=LISTENERS, code="port-taken")
+    if why := naming.unserved(scene, wires.resolvers, container):
+        return Wait(key, why.text, code=why.code)
+    if found.bad or (found.others and rollout.exclusive(scene, container)):
+        return None  # its steps ran when it was new; or they can run only when the old one is gone
+    unprepared, passing = preparing.unprepared(scene, container)
+    return Wait(key, unprepared.text, passing=passing, code=unprepared.code) if unprepared else None
 
 
 def _first_stop(scene: Scene, wires: Wires, found: Replica, now: float) -> Entry:
     """Stop-first: what was good is kept in mind, and the old one goes, once ports lead to the other replicas."""
     old = found.others[0]
     if old.ready and old.ports and wires.table.digest != scene.observed.ruleset:
-        return Wait(lifecycle.key(old.name), "waits for ports to be moved to the other replicas", passing=True)
+        why = "waits for ports to be moved to the other replicas"
+        return Wait(lifecycle.key(old.name), why, passing=True, code="update-moving")
     why = "" if rollout.idle(found) else f"; stop-first, because {rollout.apart(scene, found)}"
     entry = lifecycle.retire(old, now, f"{_why_replaced(scene, old, found)}{why}")
     if isinstance(entry, Task):
@@ -247,17 +307,17 @@ def _why_replaced(scene: Scene, seen: SeenContainer, found: Replica) -> str:
     return images.moved(seen, container, found.image) or f"revision {seen.revision[:12]} is no longer wanted"
 
 
-def _blocked(scene: Scene, wires: Wires, seen: SeenContainer) -> str:
+def _blocked(scene: Scene, wires: Wires, seen: SeenContainer) -> Reason | None:
     """Why `seen` cannot be connected or started now."""
     if seen.shares and not making.lends(scene, seen.shares):
         owner = scene.observed.containers.get(seen.shares)
         return making.waits_for_owner(owner.name if owner else seen.shares[:12])
     if seen.egress is not None and wires.table.digest != scene.observed.ruleset:
-        return "waits for the ruleset that says where it may connect to"
+        return Reason("ruleset-missing", "waits for the ruleset that says where it may connect to")
     if reason := making.in_use(scene, seen.volumes, seen.id):
         return reason
     absent = next((end.network.name for end in seen.endpoints if not scene.usable(end.network.name)), "")
-    return f"waits for network {absent}" if absent else ""
+    return Reason("network-missing", f"waits for network {absent}") if absent else None
 
 
 def _kept(scene: Scene, wires: Wires, seen: SeenContainer, now: float) -> Iterator[Entry]:
@@ -267,13 +327,17 @@ def _kept(scene: Scene, wires: Wires, seen: SeenContainer, now: float) -> Iterat
     if not blocked and not isinstance(seen.state, Running):
         blocked = order.waits_for(scene, seen.app, declared.depends_on)
     urgent = lifecycle.keep(seen, restart, blocked, now)
+    if isinstance(urgent, Wait) and blocked and urgent.code == blocked.code:
+        urgent = replace(urgent, passing=urgent.passing or order.comes(scene, seen.app, declared.depends_on))
     if urgent is None and scene.policy.restart_unhealthy:
         urgent = lifecycle.heal(seen, restart, now)
     if urgent:
         yield urgent
     elif seen.health is not None and seen.health.state != "healthy" and isinstance(seen.state, Running):
         said = f": {seen.health.said}" if seen.health.said else ""
-        yield Wait(f"health:{seen.name}", f"{seen.health.state}{said}", passing=seen.health.state == "starting")
+        starting = seen.health.state == "starting"
+        code: Code = "health-starting" if starting else "unhealthy"
+        yield Wait(f"health:{seen.name}", f"{seen.health.state}{said}", passing=starting, code=code)
     if not isinstance(urgent, Task) and (cleaning := lifecycle.clean(seen)):
         yield cleaning
     if seen.log_bytes > scene.policy.log_size and isinstance(seen.state, Running):

@@ -53,6 +53,7 @@ class Record:
     depends_on: tuple[Dependency, ...] = ()
     labels: Pairs = ()
     volumes: tuple[str, ...] = ()
+    scheduled: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ def record(container: Container, image: SeenImage, instance: Instance) -> Record
         depends_on=container.depends_on,
         labels=container.labels,
         volumes=volumes_of(container),
+        scheduled=container.scheduled,
     )
 
 

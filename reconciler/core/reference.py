@@ -110,3 +110,8 @@ def _why(text: str) -> str:
     if text != text.lower() and _REFERENCE.fullmatch(text.lower()):
         return f"'{text}' is no image reference: the repository must be in lower case"
     return f"'{text}' is no image reference: write HOST/REPOSITORY:TAG, as in docker.io/library/nginx:1.27"
+
+
+def image_key(reference: str, platform: str) -> str:
+    """What an image in the store is known by: one reference may stand for several platforms."""
+    return f"{reference} ({platform})" if platform else reference

@@ -1,9 +1,14 @@
-"""The steps that only write something down: who drains, which revision was good, which failed. See `steps`."""
+"""The steps that only write something down: who drains, which revision was good, which failed, what has run.
+
+See `steps`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reconciler.core.jobs import Ended, Job
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Quarantine
 
 
@@ -52,3 +57,51 @@ class ForgetRevisions:
     def __str__(self) -> str:
         failed = (revision[:12] for revision in self.quarantined)
         return f"forget {', '.join((*(f'the last good {name}' for name in self.good), *failed))}"
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRemovals:
+    """Remember which apps were there and which of them left, or forget that."""
+
+    removals: Removals | None
+
+    def __str__(self) -> str:
+        if self.removals is None:
+            return "forget which apps left"
+        left = f", and that {', '.join(self.removals.gone)} may go" if self.removals.gone else ""
+        return f"note that there are {len(self.removals.apps)} apps{left}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeepJob:
+    """Remember this of a job and its runs, in place of what was remembered."""
+
+    job: Job
+
+    def __str__(self) -> str:
+        return f"note the runs of {self.job.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeepEnd:
+    """Remember that a one-shot container has had its run."""
+
+    ended: Ended
+
+    def __str__(self) -> str:
+        return f"remember that {self.ended.name} has had its run"
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetRuns:
+    """Forget the runs of these jobs, and that these one-shot containers had theirs."""
+
+    jobs: tuple[str, ...]
+    ended: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"forget the runs of {', '.join((*self.jobs, *self.ended))}"
+
+
+RunStep = KeepJob | KeepEnd | ForgetRuns
+RevisionStep = KeepGood | QuarantineRevision | ForgetRevisions | NoteRemovals

@@ -16,6 +16,7 @@ from reconciler.core.hostports import Assigned, HostPorts, assign, shown
 from reconciler.core.joining import blocked, misfits, overlap
 from reconciler.core.model import Container, Desired, Observed
 from reconciler.core.networking import Network
+from reconciler.core.removal import strays
 from reconciler.errors import Problem, SpecError
 
 Specs = Mapping[str, Document | SpecError]
@@ -70,10 +71,9 @@ def _accept(
 
 def missing(desired: Desired, observed: Observed, before: Desired, now: float) -> Desired:
     """`desired`, with the apps that are on the host but in no spec, and until when that is not certain yet."""
-    declared = {container.app for container in desired.containers.values()} | desired.held.keys()
-    strays = {seen.app for seen in observed.containers.values()} - declared
     certain = now + CERTAIN_AFTER  # an earlier look said sooner, unless somebody set the clock back
-    return replace(desired, vanished={app: min(before.vanished.get(app, certain), certain) for app in strays})
+    gone = strays(desired, observed)
+    return replace(desired, vanished={app: min(before.vanished.get(app, certain), certain) for app in gone})
 
 
 def _desired(accepted: list[App], claims: _Claims, assigned: Assigned, unavailable: str) -> Desired:

@@ -17,7 +17,8 @@ from reconciler.core import instances
 from reconciler.core.health import Healthcheck
 from reconciler.core.instances import Replica, proven, ready_since
 from reconciler.core.lifecycle import finished, key
-from reconciler.core.model import Exited, Running, SeenContainer, VolumeMount
+from reconciler.core.model import Container, Exited, Running, SeenContainer, VolumeMount
+from reconciler.core.mounts import volumes_of
 from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, QuarantineRevision
 from reconciler.core.scene import Scene
 from reconciler.core.steps import Task, Wait
@@ -64,12 +65,15 @@ def _clash(scene: Scene, found: Replica) -> str:
     for attachment in container.networks:
         if attachment.ipv4_address or attachment.ipv6_address or attachment.mac_address:
             return f"its address in network {attachment.network} is fixed"
-    volumes = (mount.volume for mount in container.mounts if isinstance(mount, VolumeMount))
-    exclusive = next((name for name in volumes if _exclusive(scene, name)), "")
-    if exclusive:
-        return f"volume {exclusive} is exclusive"
+    if volume := exclusive(scene, container):
+        return f"volume {volume} is exclusive"
     changed = next((name for seen in found.others if (name := instances.moved(scene, seen))), "")
     return f"network {changed} is declared otherwise now" if changed else ""
+
+
+def exclusive(scene: Scene, container: Container) -> str:
+    """A volume that it uses and nobody else may at the same time, "" for none."""
+    return next((name for name in volumes_of(container) if _exclusive(scene, name)), "")
 
 
 def _exclusive(scene: Scene, name: str) -> bool | None:
@@ -93,7 +97,7 @@ def turn(scene: Scene, found: Replica, now: float) -> Wait | None:
     earlier = [other for other in scene.siblings(wanted) if other.name < wanted.name]
     ahead = [other.name for other in earlier if other.name not in busy and _replaceable(scene, other.name)]
     if limits.parallelism and len(busy) + len(ahead) >= limits.parallelism:
-        return Wait(key(wanted.name), f"waits for its turn: {(*busy, *ahead)[0]} is replaced first")
+        return Wait(key(wanted.name), f"waits for its turn: {(*busy, *ahead)[0]} is replaced first", code="update-turn")
     ends = [
         ready_since(other.current) + limits.monitor
         for other in others
@@ -102,13 +106,13 @@ def turn(scene: Scene, found: Replica, now: float) -> Wait | None:
     last = max(ends, default=0.0)
     if limits.delay and last <= now < last + limits.delay:
         reason = f"waits for its turn: {limits.delay:g} s between two replicas"
-        return Wait(key(wanted.name), reason, until=last + limits.delay, passing=True)
+        return Wait(key(wanted.name), reason, until=last + limits.delay, passing=True, code="update-delay")
     return None
 
 
 def _in_progress(scene: Scene, found: Replica, now: float) -> bool:
     """Whether it is between two revisions now."""
-    if found.bad and found.stuck:
+    if (found.bad and found.stuck) or (found.over and found.current is None):
         return False
     stopping = any(isinstance(seen.state, Running) and seen.state.stop_sent is not None for seen in found.others)
     if found.current is None:
@@ -249,18 +253,22 @@ def waiting(scene: Scene, found: Replica, moved: bool, now: float) -> Task | Wai
     assert seen is not None
     olds = [old for old in found.others if instances.fit(scene, old) and isinstance(old.state, Running)]
     if not proven(seen, now):
-        return Wait(key(seen.name), "waits until it is ready", _ready_by(seen), passing=True) if olds else None
+        ready = Wait(key(seen.name), "waits until it is ready", _ready_by(seen), passing=True, code="update-not-ready")
+        return ready if olds else None
     fresh = [old for old in olds if not old.draining or old.draining.successor != seen.id]
     if fresh and moved:
         steps = tuple(DrainContainer(old.id, old.name, seen.id) for old in fresh)
         return Task(key(seen.name), f"{seen.id[:12]} serves in its place", steps)
     if fresh:
-        return Wait(key(seen.name), "waits for ports to be moved to it", passing=True)
+        return Wait(key(seen.name), "waits for ports to be moved to it", passing=True, code="update-moving")
     if not over(found, now) and (found.others or watched(scene, found)):
         monitor = config(found).monitor
-        return Wait(key(seen.name), f"is watched for {monitor:g} s", ready_since(seen) + monitor, passing=True)
+        over_at = ready_since(seen) + monitor
+        return Wait(key(seen.name), f"is watched for {monitor:g} s", over_at, passing=True, code="update-watched")
     until = max((end for old in olds if (end := drains_until(found, old, now))), default=None)
-    return Wait(key(seen.name), "connections to the old one drain", until, passing=True) if until else None
+    if until is None:
+        return None
+    return Wait(key(seen.name), "connections to the old one drain", until, passing=True, code="update-draining")
 
 
 def _ready_by(seen: SeenContainer) -> float | None:

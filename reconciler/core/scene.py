@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from reconciler.core import addresses
+from reconciler.core import addresses, removal
 from reconciler.core.addresses import Pool, Refused
 from reconciler.core.model import Container, Created, Desired, Observed, Running, SeenContainer
 from reconciler.core.mounts import volumes_of
 from reconciler.core.networking import Endpoint, Ipam, Network, SeenNetwork
+from reconciler.core.removal import Decision
 from reconciler.core.ruleset import MARK
-from reconciler.core.steps import CreateContainer, CreateNetwork, StartContainer, Step, Task
+from reconciler.core.steps import CollectImages, CreateContainer, CreateNetwork, StartContainer, Step, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class Policy:
     disk_limit: float = 0.85  # a fuller disk has unused images collected at once
     image_age: float = 7 * 86400.0  # seconds that they are kept otherwise
     restart_unhealthy: bool = True
+    max_removal: int | None = 3  # apps that may go at once though they are more than half; None: all of them
     started: float = 0.0
     mark: int = MARK
 
@@ -53,6 +55,8 @@ class Scene:
     leaving: tuple[SeenContainer, ...]  # no longer in any spec
     networks: Mapping[str, Network]  # what must be there: declared, or used by what is kept
     subnets: Mapping[str, tuple[str | Refused, str | Refused]]  # IPv4 and IPv6, "" for none
+    removal: Decision
+    collecting: CollectImages | None = None  # unused images are being thrown away, all but these
     taken: dict[str, set[str]] = field(default_factory=dict)  # network -> addresses
     claimed: dict[str, str] = field(default_factory=dict)  # exclusive volume -> who starts with it now
     aside: frozenset[str] = frozenset()  # ids in whose place another instance of the same name serves
@@ -69,7 +73,7 @@ class Scene:
 
     def held(self, app: str, spec: str, now: float) -> bool:
         """Whether nothing of this app may be removed, because its spec cannot be read now."""
-        return _held(self.desired, app, spec, now)
+        return _held(self.desired, self.removal.stays, app, spec, now)
 
     def bridge(self, network: Network) -> str:
         """The link that stands for `network` on the host, "" for drivers that have none."""
@@ -94,6 +98,7 @@ def in_force(seen: SeenNetwork, subnet: str, subnet6: str) -> bool:
 def scene(desired: Desired, observed: Observed, now: float, policy: Policy, doing: Sequence[Task]) -> Scene:
     """Everything that is the same for all generators; `doing` are the tasks that run already."""
     instances: dict[str, list[SeenContainer]] = defaultdict(list)
+    leave = removal.decide(desired, observed, policy.max_removal, now)
     for seen in sorted(observed.containers.values(), key=lambda seen: (-seen.created_at, seen.id)):
         instances[seen.name].append(seen)
     in_hand = {step.id for step in _steps(doing) if isinstance(step, CreateContainer)}  # still without a record
@@ -104,7 +109,8 @@ def scene(desired: Desired, observed: Observed, now: float, policy: Policy, doin
         for seen in instances[name]
         if seen.id not in in_hand
     ]
-    kept = tuple(seen for seen in undeclared if _held(desired, seen.app, seen.spec, now))
+    kept = tuple(seen for seen in undeclared if _held(desired, leave.stays, seen.app, seen.spec, now))
+    staying = frozenset(seen.id for seen in kept)
     networks = {endpoint.network.name: endpoint.network for seen in kept for endpoint in seen.endpoints}
     networks |= desired.networks
     return Scene(
@@ -113,17 +119,19 @@ def scene(desired: Desired, observed: Observed, now: float, policy: Policy, doin
         policy=policy,
         instances={name: tuple(found) for name, found in instances.items()},
         kept=kept,
-        leaving=tuple(seen for seen in undeclared if not _held(desired, seen.app, seen.spec, now)),
+        leaving=tuple(seen for seen in undeclared if seen.id not in staying),
         networks=networks,
         subnets=_subnets(networks, observed, policy, doing),
+        removal=leave,
+        collecting=next((step for step in _steps(doing) if isinstance(step, CollectImages)), None),
         taken=_addresses_in_use(observed, doing),
         claimed=_claimed(desired, observed, doing),
     )
 
 
-def _held(desired: Desired, app: str, spec: str, now: float) -> bool:
+def _held(desired: Desired, stays: frozenset[str], app: str, spec: str, now: float) -> bool:
     vanishing = now < desired.vanished.get(app, now)
-    return vanishing or bool(desired.unavailable) or app in desired.held or spec in desired.held
+    return vanishing or app in stays or bool(desired.unavailable) or app in desired.held or spec in desired.held
 
 
 def _subnets(

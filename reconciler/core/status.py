@@ -10,10 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, assert_never
 
+from reconciler.core.history import History
+from reconciler.core.jobruns import resting
+from reconciler.core.jobs import Ended
+from reconciler.core.jobstatus import JobStatus, jobs
 from reconciler.core.model import Container, Created, Dead, Desired, Exited, Observed, Running, SeenContainer
 from reconciler.core.networking import Port
 from reconciler.core.progress import LayerProgress, Progress, remaining
-from reconciler.core.steps import Plan
+from reconciler.core.reasons import Code, Reason, Since
+from reconciler.core.steps import Plan, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +30,7 @@ class Outcome:
     error: str = ""
     failures: int = 0
     retry_at: float | None = None
+    code: Code = "step-failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +77,8 @@ class Snapshot:
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)  # by task key
     progress: Mapping[str, Progress] = field(default_factory=dict)  # by reference, while it is pulled
     busy: frozenset[str] = frozenset()  # keys of tasks that run now
+    doing: tuple[Task, ...] = ()  # these tasks
+    since: Since = field(default_factory=Since)
     host: Host = field(default_factory=Host)
     look_wall: float = 0.0  # seconds that this look took, of the clock and of the loop's processor time
     look_cpu: float = 0.0
@@ -81,6 +89,9 @@ class Feed(Protocol):
 
     def current(self) -> Snapshot:
         """The newest snapshot; never blocks."""
+
+    def history(self) -> History:
+        """What the flight recorder keeps, as it is on the disk now."""
 
     def events(self, after: int) -> tuple[Event, ...]:
         """The events that are still kept with a sequence above `after`, oldest first."""
@@ -96,7 +107,7 @@ Word = Literal["running", "starting", "stopping", "restarting", "exited", "creat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerStatus:
-    """One line of `status`. `why` is "" when it is as it should be."""
+    """One line of `status`. `why` is "" when it is as it should be. A job's has one only while it runs."""
 
     name: str
     app: str
@@ -112,13 +123,15 @@ class ContainerStatus:
     oom: bool = False
     health: str = ""  # starting, healthy, unhealthy; "" when nobody asks, or it does not run
     why: str = ""
+    code: Code | None = None  # of `why`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What is not as it should be: key, sentence, and when it is tried again."""
+    """What is not as it should be: key, code, sentence, and when it is tried again."""
 
     key: str
+    code: Code
     message: str
     retry_at: float | None = None
 
@@ -145,6 +158,7 @@ class Status:
     containers: tuple[ContainerStatus, ...]
     troubles: tuple[Trouble, ...]
     pulls: tuple[Pull, ...] = ()
+    jobs: tuple[JobStatus, ...] = ()
     look_wall: float = 0.0  # seconds that the newest look took, by the clock and of the processor
     look_cpu: float = 0.0
 
@@ -154,18 +168,22 @@ def project(snapshot: Snapshot) -> Status:
     why = _reasons(snapshot)
     seen_by_name: dict[str, SeenContainer] = {}
     for seen in sorted(snapshot.observed.containers.values(), key=lambda seen: seen.created_at):
-        seen_by_name[seen.name] = seen
-    names = sorted({*snapshot.desired.containers, *seen_by_name})
+        if not resting(seen):  # what became of a job's run stands with the job
+            seen_by_name[seen.name] = seen
+    wanted = {name for name, entry in snapshot.desired.containers.items() if not (entry.schedule or entry.prepares)}
+    names = sorted(wanted | seen_by_name.keys())
     containers = tuple(
         _container(
             snapshot.desired.containers.get(name),
             seen_by_name.get(name),
-            why.get(f"container:{name}", "") or why.get(f"health:{name}", ""),
+            why.get(f"container:{name}") or why.get(f"health:{name}"),
+            snapshot.observed.ended.get(name),
         )
         for name in names
     )
+    declared = {container.app for container in snapshot.desired.containers.values()}
     held = {name for name in snapshot.desired.held if "." not in name}  # by app or by path; no app has a dot
-    apps = sorted({entry.app for entry in containers} | held)
+    apps = sorted({entry.app for entry in containers} | declared | held)
     return Status(
         at=snapshot.at,
         converged=snapshot.plan.converged and not snapshot.busy,
@@ -173,6 +191,7 @@ def project(snapshot: Snapshot) -> Status:
         containers=containers,
         troubles=_troubles(snapshot),
         pulls=tuple(_pull(progress) for _, progress in sorted(snapshot.progress.items())),
+        jobs=jobs(snapshot.desired, snapshot.observed, snapshot.at),
         look_wall=snapshot.look_wall,
         look_cpu=snapshot.look_cpu,
     )
@@ -189,36 +208,45 @@ def _pull(progress: Progress) -> Pull:
     )
 
 
-def _reasons(snapshot: Snapshot) -> dict[str, str]:
-    reasons = {wait.key: wait.reason for wait in snapshot.plan.waits}
-    reasons |= {key: outcome.error for key, outcome in snapshot.outcomes.items() if outcome.error}
-    return reasons
+def _reasons(snapshot: Snapshot) -> dict[str, Reason]:
+    reasons = {wait.key: Reason(wait.code, wait.reason) for wait in snapshot.plan.waits}
+    failed = {key: outcome for key, outcome in snapshot.outcomes.items() if outcome.error}
+    return reasons | {key: Reason(outcome.code, outcome.error) for key, outcome in failed.items()}
 
 
 def _troubles(snapshot: Snapshot) -> tuple[Trouble, ...]:
-    troubles = [Trouble(key=wait.key, message=wait.reason, retry_at=wait.until) for wait in snapshot.plan.waits]
+    troubles = [
+        Trouble(key=wait.key, code=wait.code, message=wait.reason, retry_at=wait.until) for wait in snapshot.plan.waits
+    ]
     troubles += [
-        Trouble(key=outcome.key, message=outcome.error, retry_at=outcome.retry_at)
+        Trouble(key=outcome.key, code=outcome.code, message=outcome.error, retry_at=outcome.retry_at)
         for outcome in snapshot.outcomes.values()
         if outcome.error
     ]
     obstacles = snapshot.observed.obstacles if snapshot.observed.networks else ()
-    troubles += [Trouble(key="firewall", message=obstacle) for obstacle in obstacles]
-    troubles += [Trouble(key=f"mirror:{name}", message=why) for name, why in snapshot.observed.mirrors.items()]
+    troubles += [Trouble(key="firewall", code="firewall-foreign", message=obstacle) for obstacle in obstacles]
+    mirrors = snapshot.observed.mirrors.items()
+    troubles += [Trouble(key=f"mirror:{name}", code="mirror-failed", message=why) for name, why in mirrors]
     return tuple(sorted(troubles, key=lambda trouble: (trouble.key, trouble.message)))
 
 
-def _container(wanted: Container | None, seen: SeenContainer | None, why: str) -> ContainerStatus:
+def _container(
+    wanted: Container | None, seen: SeenContainer | None, why: Reason | None, ended: Ended | None = None
+) -> ContainerStatus:
     if seen is None:
         assert wanted is not None
+        had_its_run = ended if not why else None
         return ContainerStatus(
             name=wanted.name,
             app=wanted.app,
             service=wanted.service,
-            state="missing",
+            state="exited" if had_its_run else "missing",
+            since=had_its_run.at if had_its_run else None,
+            exit_code=had_its_run.code if had_its_run else None,
             image=wanted.image,
             ports=_ports(wanted.ports),
-            why=why,
+            why=why.text if why else "",
+            code=why.code if why else None,
         )
     state, since, code, oom = _state(seen)
     return ContainerStatus(
@@ -235,7 +263,8 @@ def _container(wanted: Container | None, seen: SeenContainer | None, why: str) -
         exit_code=code,
         oom=oom,
         health=seen.health.state if seen.health and isinstance(seen.state, Running) else "",
-        why=why,
+        why=why.text if why else "",
+        code=why.code if why else None,
     )
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from reconciler.core.model import Container, SeenImage, Volume, image_key
+from reconciler.core.model import Container, SeenImage, Volume
 from reconciler.core.networking import Endpoint, Joint, Network, Pairs, Resolver
-from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, QuarantineRevision
+from reconciler.core.reasons import Code
+from reconciler.core.reference import image_key
+from reconciler.core.remembering import DrainContainer, RevisionStep, RunStep
 from reconciler.core.starting import Hook, When
 
 
@@ -303,8 +305,6 @@ NetworkStep = (
     | ResolveNames
 )
 
-RevisionStep = KeepGood | QuarantineRevision | ForgetRevisions
-
 Step = (
     PullImage
     | CheckImage
@@ -321,6 +321,7 @@ Step = (
     | RemoveContainer
     | RotateLog
     | RevisionStep
+    | RunStep
     | NetworkStep
 )
 
@@ -353,7 +354,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What is not done yet, and why. `until` is when to look again, None when an event will tell.
+    """What is not done yet, and why; `code` says it for programs. `until`: when to look again, None: an event tells.
 
     `passing`: it ends by itself, with or without success, as a grace period does; `run --once` sits it out.
     `reads` names what must be read again at the next look, as nothing rings for it (`core.names`).
@@ -364,6 +365,7 @@ class Wait:
     until: float | None = None
     passing: bool = False
     reads: str = ""
+    code: Code = field(kw_only=True)
 
     def __str__(self) -> str:
         waits = "" if self.reason.startswith("waits ") else "waits: "

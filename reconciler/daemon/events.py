@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from reconciler.core.changes import Change
+from reconciler.core.history import History
 from reconciler.core.status import Event, Snapshot
 
 KEPT = 4096  # events; at some 300 bytes each little over a megabyte
@@ -18,8 +19,9 @@ KEPT = 4096  # events; at some 300 bytes each little over a megabyte
 class Events:
     """A bounded ring of events beside one snapshot reference."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, history: Callable[[], History] = History) -> None:
         self._snapshot = snapshot
+        self.history = history  # what is kept on the disk
         self._ring: deque[Event] = deque(maxlen=KEPT)
         self._sequence = 0
         self._lock = threading.Lock()

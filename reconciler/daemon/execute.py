@@ -9,7 +9,18 @@ from __future__ import annotations
 import logging
 from typing import assert_never
 
-from reconciler.core.remembering import DrainContainer, ForgetRevisions, KeepGood, QuarantineRevision
+from reconciler.core.remembering import (
+    DrainContainer,
+    ForgetRevisions,
+    ForgetRuns,
+    KeepEnd,
+    KeepGood,
+    KeepJob,
+    NoteRemovals,
+    QuarantineRevision,
+    RevisionStep,
+    RunStep,
+)
 from reconciler.core.steps import (
     ApplyRuleset,
     CheckImage,
@@ -29,7 +40,6 @@ from reconciler.core.steps import (
     RemoveNetwork,
     RemoveRuleset,
     ResolveNames,
-    RevisionStep,
     RotateLog,
     RunHooks,
     ServeNames,
@@ -40,26 +50,26 @@ from reconciler.core.steps import (
     Task,
     WriteNames,
 )
-from reconciler.errors import ReconcilerError
+from reconciler.errors import Failure, ReconcilerError, failure
 from reconciler.ports import Ports, Report
 
 log = logging.getLogger(__name__)
 
 
-def execute(task: Task, ports: Ports, report: Report) -> str:
-    """Run the steps of `task`; returns "" or the sentence that says why it could not be done."""
+def execute(task: Task, ports: Ports, report: Report) -> Failure | None:
+    """Run the steps of `task`; returns None, or why it could not be done."""
     for step in task.steps:
         try:
             perform(step, ports, report)
         except ReconcilerError as error:
             log.warning("%s: %s", task.key, error)
-            return str(error)
+            return failure(error)
         except Exception as error:
             # One resource's bug must not stop the others; the traceback is for whoever mends it.
             log.warning("%s: cannot %s: unexpected %r", task.key, step, error, exc_info=log.isEnabledFor(logging.DEBUG))
-            return f"cannot {step}: unexpected {error!r}; this is a bug in reconciler"
+            return failure(error, f"cannot {step}: unexpected {error!r}; this is a bug in reconciler")
         log.info("%s: %s (%s)", task.key, step, task.cause)
-    return ""
+    return None
 
 
 def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PLR0912 - one flat match, a line a step
@@ -93,8 +103,10 @@ def perform(step: Step, ports: Ports, report: Report) -> None:  # noqa: C901, PL
             ports.bundles.remove(id)
         case RotateLog(id, _):
             ports.bundles.rotate_log(id)
-        case KeepGood() | QuarantineRevision() | ForgetRevisions():
+        case KeepGood() | QuarantineRevision() | ForgetRevisions() | NoteRemovals():
             perform_on_revisions(step, ports)
+        case KeepJob() | KeepEnd() | ForgetRuns():
+            perform_on_runs(step, ports)
         case _:
             perform_on_network(step, ports)
 
@@ -108,6 +120,21 @@ def perform_on_revisions(step: RevisionStep, ports: Ports) -> None:
             ports.revisions.quarantine(id, quarantine)
         case ForgetRevisions(good, quarantined):
             ports.revisions.forget(good, quarantined)
+        case NoteRemovals(removals):
+            ports.revisions.note_removals(removals)
+        case _:
+            assert_never(step)
+
+
+def perform_on_runs(step: RunStep, ports: Ports) -> None:
+    """One call of the port Runs."""
+    match step:
+        case KeepJob(job):
+            ports.runs.keep_job(job)
+        case KeepEnd(ended):
+            ports.runs.keep_end(ended)
+        case ForgetRuns(jobs, ended):
+            ports.runs.forget(jobs, ended)
         case _:
             assert_never(step)
 

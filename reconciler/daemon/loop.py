@@ -13,11 +13,11 @@ import logging
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from reconciler.core.changes import changes, news
+from reconciler.core.changes import Change, changes, news
 from reconciler.core.document import Document
 from reconciler.core.lock import Lock, locked
 from reconciler.core.model import Desired, Observed, SeenContainer
@@ -28,10 +28,12 @@ from reconciler.core.resolve import missing, resolve
 from reconciler.core.scene import Policy
 from reconciler.core.status import Host, Snapshot
 from reconciler.core.steps import CheckImage, Plan, PullImage, Task
+from reconciler.core.tombstones import Tombstones
+from reconciler.core.why import since
 from reconciler.daemon.events import Events
 from reconciler.daemon.execute import execute
 from reconciler.daemon.queue import Queue, Retries
-from reconciler.errors import SpecError
+from reconciler.errors import Failure, SpecError
 from reconciler.ports import Ports
 
 LOOK_AGAIN = 1.0  # seconds after a look that failed
@@ -51,6 +53,7 @@ class Specs:
     apps: Mapping[str, str] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
     doubtful: str = ""  # why no specs may not mean that none are wanted
+    tombstones: Tombstones = field(default_factory=Tombstones)
 
 
 class Pool(Protocol):
@@ -63,6 +66,19 @@ class Pool(Protocol):
         """Wait while tasks wait for a thread, but no longer than `seconds`."""
 
 
+class Recording(Protocol):
+    """Writes down what was done. Nothing here waits or raises."""
+
+    def before(self, task: Task) -> None:
+        """`task` is about to be executed, in this worker."""
+
+    def after(self, task: Task, failure: Failure | None) -> None:
+        """It was executed."""
+
+    def looked(self, before: Snapshot, after: Snapshot, changes: Iterable[Change]) -> None:
+        """A look was published."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What the loop is given: where to look, what to act through, and when it is."""
@@ -73,6 +89,7 @@ class Surroundings:
     queue: Queue
     retries: Retries
     events: Events
+    recorder: Recording
     workers: Pool
     pulls: Pool
     policy: Policy
@@ -95,7 +112,7 @@ class Loop:
     plan: Plan = field(default_factory=Plan)
     stopping: bool = False
     _doing: dict[str, Task] = field(default_factory=dict)
-    _ended: deque[tuple[Task, str]] = field(default_factory=deque)
+    _ended: deque[tuple[Task, Failure | None]] = field(default_factory=deque)
     _progress: dict[str, Progress] = field(default_factory=dict)  # by reference, while it is pulled
     _epoll: select.epoll = field(default_factory=select.epoll)
     _watched: dict[int, str] = field(default_factory=dict)
@@ -183,9 +200,11 @@ class Loop:
 
     def _do(self, task: Task) -> None:
         """Runs in a worker: the deque and the queue are the only way back."""
-        error = execute(task, self.around.ports, self._report)
-        self._ended.append((task, error))
+        self.around.recorder.before(task)
+        failure = execute(task, self.around.ports, self._report)
+        self._ended.append((task, failure))
         self.around.queue.add(*touched(task))
+        self.around.recorder.after(task, failure)
 
     def _report(self, progress: Progress) -> None:
         """Runs in a worker; rings only now and then."""
@@ -202,11 +221,11 @@ class Loop:
         """Take the ended tasks out of what is being done; what they touched must be read again in this very look."""
         names: set[str] = set()
         while self._ended:
-            task, error = self._ended.popleft()
+            task, failure = self._ended.popleft()
             del self._doing[task.key]
             names |= touched(task)
-            if error:
-                self.around.retries.fail(task, error, now)
+            if failure:
+                self.around.retries.fail(task, failure, now)
             else:
                 self.around.retries.succeed(task, now)
         return frozenset(names)
@@ -226,13 +245,17 @@ class Loop:
             outcomes=around.retries.outcomes(),
             progress=dict(self._progress),
             busy=frozenset(self._doing),
+            doing=tuple(self._doing.values()),
             host=around.host,
             look_wall=time.perf_counter() - begun[0],
             look_cpu=time.thread_time() - begun[1],
         )
+        snapshot = replace(snapshot, since=since(before, snapshot))
         for line in news(before, snapshot):
             log.info(line)
-        around.events.publish(snapshot, changes(before, snapshot))
+        happened = changes(before, snapshot)
+        around.events.publish(snapshot, happened)
+        around.recorder.looked(before, snapshot, happened)
 
     # --- waiting ---------------------------------------------------------------------------------------------
 
@@ -292,9 +315,9 @@ class Loop:
 def meaning(specs: Specs, observed: Observed) -> Desired:
     """What the specs mean together. In a conflict between two of them, the app that runs already keeps what it has."""
     established = _established(observed)
-    unavailable = specs.unavailable or (specs.doubtful if established else "")
+    unavailable = specs.unavailable or (specs.doubtful if established - specs.tombstones.apps else "")
     desired = resolve(specs.documents, established, unavailable, specs.apps)
-    return locked(desired, specs.lock, observed)
+    return locked(replace(desired, tombstones=specs.tombstones), specs.lock, observed)
 
 
 def _established(observed: Observed) -> frozenset[str]:

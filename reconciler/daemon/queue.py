@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from reconciler.core.status import Outcome
 from reconciler.core.steps import Task
+from reconciler.core.work import failed
+from reconciler.errors import Failure
 
 FIRST_RETRY = 1.0
 LONGEST_RETRY = 300.0
@@ -70,12 +72,19 @@ class Retries:
         self._repaired: dict[str, Outcome] = {}
         self._jitter = jitter
 
-    def fail(self, task: Task, error: str, now: float) -> None:
-        """Note that `task` failed with `error`."""
+    def fail(self, task: Task, failure: Failure, now: float) -> None:
+        """Note that and how `task` failed."""
         before = self._failed.get(task.key)
         failures = before.outcome.failures + 1 if before and before.about == task.about else 1
         delay = min(LONGEST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 30)) * (1 + self._jitter() / 5)
-        outcome = Outcome(key=task.key, at=now, error=error, failures=failures, retry_at=now + delay)
+        outcome = Outcome(
+            key=task.key,
+            at=now,
+            error=failure.message,
+            failures=failures,
+            retry_at=now + delay,
+            code=failed(task, failure.fault),
+        )
         self._failed[task.key] = _Failed(task.about, outcome)
 
     def succeed(self, task: Task, now: float) -> None:
@@ -87,7 +96,9 @@ class Retries:
         repairs = before.failures + 1 if before and _recent(before, now) else 1
         delay = min(LONGEST_FIGHT, FIRST_RETRY * 2.0 ** min(repairs - PATIENCE, 30)) if repairs >= PATIENCE else 0.0
         error = f"{task.cause}; repaired {repairs} times, and somebody keeps undoing it"
-        self._repaired[task.key] = Outcome(key=task.key, at=now, error=error, failures=repairs, retry_at=now + delay)
+        self._repaired[task.key] = Outcome(
+            key=task.key, at=now, error=error, failures=repairs, retry_at=now + delay, code="undone"
+        )
 
     def ready(self, task: Task, now: float) -> bool:
         """Whether `task` may run: it did not fail, is about something else now, or has waited long enough.

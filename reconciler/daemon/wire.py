@@ -26,6 +26,7 @@ from reconciler.daemon.events import Events
 from reconciler.daemon.loop import Loop, Specs, Surroundings
 from reconciler.daemon.probes import Probes, Ways
 from reconciler.daemon.queue import Queue, Retries
+from reconciler.daemon.recorder import Recorder
 from reconciler.daemon.watch import Watch
 from reconciler.daemon.workers import Workers
 from reconciler.errors import HostError
@@ -34,6 +35,7 @@ from reconciler.host.bundles import ContainerBundles
 from reconciler.host.cgroups import Cgroups, detect
 from reconciler.host.doorbells import drain, open_rules_doorbell
 from reconciler.host.firewall import Nftables
+from reconciler.host.history import HistoryFiles
 from reconciler.host.images.store import ImageStore
 from reconciler.host.listeners import listening
 from reconciler.host.lookup import Lookup
@@ -47,6 +49,7 @@ from reconciler.host.obstacles import Obstacles
 from reconciler.host.reach import connect
 from reconciler.host.resolvers import Places
 from reconciler.host.revisions import RevisionFiles
+from reconciler.host.runfiles import RunFiles
 from reconciler.host.runtime import OciRuntime
 from reconciler.host.versions import runtime_version
 from reconciler.host.volumes import VolumeFolders
@@ -67,6 +70,7 @@ class Daemon:
     server: Server
     workers: Workers
     probes: Probes
+    recorder: Recorder
 
     def start(self) -> None:
         """Begin to listen to files and clients."""
@@ -80,6 +84,7 @@ class Daemon:
         self.probes.stop()
         self.watch.stop()
         self.workers.wait(STOP_TIME)
+        self.recorder.stop()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +99,7 @@ class Adapters:
     names: NameReader
     lookup: Lookup
     revisions: RevisionFiles
+    runs: RunFiles
     cgroups: Cgroups
     observer: Observer
 
@@ -105,7 +111,7 @@ def adapters(settings: Settings) -> Adapters:
     containers, links = ContainerReader(settings, cgroups), LinkReader(settings)
     lookup = Lookup(Places(settings.run).resolved)
     names = NameReader(settings, lookup.known)
-    revisions = RevisionFiles(settings)
+    revisions, runs = RevisionFiles(settings), RunFiles(settings)
     readers = Readers(
         images=images.seen,
         usage=images.usage,
@@ -119,6 +125,8 @@ def adapters(settings: Settings) -> Adapters:
         names=names.look,
         revisions=revisions.look,
         refused=partial(refused.read, settings),
+        removals=revisions.removals,
+        runs=runs.look,
         listeners=listening,
     )
     return Adapters(
@@ -130,6 +138,7 @@ def adapters(settings: Settings) -> Adapters:
         names=names,
         lookup=lookup,
         revisions=revisions,
+        runs=runs,
         cgroups=cgroups,
         observer=Observer(readers),
     )
@@ -145,6 +154,7 @@ def policy(settings: Settings, started: float = 0.0) -> Policy:
         disk_limit=settings.image_disk / 100,
         image_age=float(settings.image_age),
         restart_unhealthy=settings.restart_unhealthy,
+        max_removal=settings.max_removal,
         started=started,
         mark=settings.packet_mark,
     )
@@ -156,7 +166,7 @@ def specs(settings: Settings) -> Callable[[], Specs]:
 
     def load() -> Specs:
         documents, unavailable = found.load()
-        return Specs(documents, unavailable, found.apps, found.lock, found.doubtful)
+        return Specs(documents, unavailable, found.apps, found.lock, found.doubtful, found.tombstones)
 
     return load
 
@@ -164,6 +174,22 @@ def specs(settings: Settings) -> Callable[[], Specs]:
 def registries(settings: Settings) -> Callable[[str], str]:
     """What a tag names in its registry now, as a digest."""
     return ImageStore(settings).current_digest
+
+
+def _ports(
+    settings: Settings, found: Adapters, bundles: ContainerBundles, runtime: OciRuntime, networks: BridgeNetworks
+) -> Ports:
+    return Ports(
+        images=found.images,
+        bundles=bundles,
+        runtime=runtime,
+        revisions=found.revisions,
+        runs=found.runs,
+        networks=networks,
+        names=DnsmasqNames(settings, found.cgroups, found.lookup),
+        firewall=found.firewall,
+        volumes=found.volumes,
+    )
 
 
 def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progress], None]) -> Daemon:
@@ -176,24 +202,17 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
     networks.sweep()
     runtime = OciRuntime(settings, found.cgroups)
     queue, workers = Queue(), Workers(settings.workers, "worker")
-    note = partial(health.write, settings)
+    note, history = partial(health.write, settings), HistoryFiles(settings)
+    recorder = Recorder(history, settings.history, time.time)
     probes = Probes(Ways(note=note, command=runtime.ask, connect=connect, ring=queue.add))
     around = Surroundings(
         load=load,
         observe=found.observer.look,
-        ports=Ports(
-            images=found.images,
-            bundles=bundles,
-            runtime=runtime,
-            revisions=found.revisions,
-            networks=networks,
-            names=DnsmasqNames(settings, found.cgroups, found.lookup),
-            firewall=found.firewall,
-            volumes=found.volumes,
-        ),
+        ports=_ports(settings, found, bundles, runtime, networks),
         queue=queue,
         retries=Retries(random.random),
-        events=Events(Snapshot(at=time.time())),
+        events=Events(Snapshot(at=time.time()), history.read),
+        recorder=recorder,
         workers=workers,
         pulls=Workers(settings.pulls, "pull"),
         policy=policy(settings, time.time()),
@@ -212,6 +231,7 @@ def build(settings: Settings, load: Callable[[], Specs], show: Callable[[Progres
         server=serve(around.events, settings),
         workers=workers,
         probes=probes,
+        recorder=recorder,
     )
 
 

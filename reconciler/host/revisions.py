@@ -1,7 +1,8 @@
-"""What is remembered of revisions, as small files below the state directory: the last good ones, and those that failed.
+"""What is remembered of revisions and of apps that left, as small files below the state directory.
 
 `good/<name>.json` is what a container can be made from again, `quarantine/<revision>.json` why a revision is not tried
-again. Written whole and durable, for they outlive containers and boots; a file that cannot be read counts for nothing.
+again, `removals.json` who left lately. Written whole and durable, for they outlive containers and boots; a file that
+cannot be read counts for nothing.
 `<containers>/<id>/made-from.json`, which `host.bundles` writes, is where the first kind comes from.
 """
 
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from reconciler.core.decode import decode
+from reconciler.core.history import masked, secrets_of
 from reconciler.core.model import Container, SeenImage
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Good, Quarantine
 from reconciler.errors import HostError
 from reconciler.host import files, logs, refused
@@ -35,6 +38,7 @@ class RevisionFiles:
         self._containers = settings.containers
         self._good = settings.state / "good"
         self._quarantine = settings.state / "quarantine"
+        self._removals = settings.state / "removals.json"
 
     def keep(self, id: str, name: str, revision: str) -> None:
         """Keep what container `id` was made from as the last good revision of `name`; none when it is not known."""
@@ -48,7 +52,7 @@ class RevisionFiles:
 
     def quarantine(self, id: str, quarantine: Quarantine) -> None:
         """Remember the failed revision, with the last lines of output of container `id`."""
-        told = replace(quarantine, output=last_lines(logs.tail(self._containers / id / "log", LINES)))
+        told = replace(quarantine, output=spoken(self._containers / id, LINES))
         path = self._quarantine / f"{quarantine.revision}.json"
         _write(path, json.dumps(asdict(told)), f"remember that revision {quarantine.revision[:12]} failed")
 
@@ -63,6 +67,23 @@ class RevisionFiles:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise HostError(f"cannot forget {path}: {error.strerror}") from error
+
+    def note_removals(self, removals: Removals | None) -> None:
+        """Remember which apps left, or forget it."""
+        if removals is not None:
+            _write(self._removals, json.dumps(asdict(removals)), "note which apps left")
+            return
+        try:
+            self._removals.unlink(missing_ok=True)
+        except OSError as error:
+            raise HostError(f"cannot forget which apps left: {self._removals}: {error.strerror}") from error
+
+    def removals(self) -> Removals | None:
+        """Which apps left lately."""
+        try:
+            return decode(Removals, json.loads(self._removals.read_text()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def look(self) -> tuple[Mapping[str, Good], Mapping[str, Quarantine]]:
         """All of them: the good ones by the container's name, the failed ones by revision."""
@@ -91,6 +112,15 @@ def parse_good(text: str) -> Good:
 def parse_quarantine(text: str) -> Quarantine:
     """What `quarantine` wrote. Raises ValueError, KeyError or TypeError."""
     return decode(Quarantine, json.loads(text))
+
+
+def spoken(folder: Path, count: int) -> tuple[str, ...]:
+    """The last lines of the container in `folder` without the values of its environment; none if nobody knows those."""
+    try:
+        hidden = secrets_of(parse_made_from((folder / MADE_FROM).read_text())[0])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+    return last_lines([masked(line, hidden) for line in logs.tail(folder / "log", count)])
 
 
 def last_lines(lines: list[str]) -> tuple[str, ...]:

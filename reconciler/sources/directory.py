@@ -17,6 +17,7 @@ from typing import Final
 
 from reconciler.core.expand import FOLDER_SPECS
 from reconciler.core.lock import NAME as LOCK
+from reconciler.core.tombstones import NAME as TOMBSTONES
 from reconciler.errors import Problem, SpecError
 from reconciler.sources.files import Files
 
@@ -28,7 +29,7 @@ _TRIES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The texts of the specs by path below the directory, and of the lock beside them, None without one.
+    """The texts of the specs by path below the directory, and of lock and tombstones beside them, None without.
 
     `unavailable`: why the directory cannot be read, or "". `doubtful`: why it may be empty without anybody meaning it.
     """
@@ -37,6 +38,7 @@ class Listing:
     unavailable: str = ""
     doubtful: str = ""
     lock: bytes | SpecError | None = None
+    tombstones: bytes | SpecError | None = None
 
 
 @dataclass(slots=True)
@@ -55,9 +57,9 @@ class Directory:
                 found = self._attempt()
                 if found is not None:
                     self._files.keep(found)
-                    lock = found.pop(LOCK, None)
+                    lock, tombstones = found.pop(LOCK, None), found.pop(TOMBSTONES, None)
                     self._texts = found
-                    return Listing(found, lock=lock, doubtful=self._doubt(found))
+                    return Listing(found, lock=lock, tombstones=tombstones, doubtful=self._doubt(found))
         except OSError as error:
             self._home = None
             return Listing({}, f"cannot read the specs directory '{self.root}': {_why(error)}")
@@ -73,14 +75,15 @@ class Directory:
             return ""
         return (
             f"the specs directory '{self.root}' holds no specs, and none were seen in it: what runs is left alone; "
-            "put the specs there, or take everything away with `reconciler down`"
+            f"put the specs there, write the names of all apps that may go into {TOMBSTONES} there, one a line, "
+            "or take everything away with `reconciler down`"
         )
 
     def _attempt(self) -> dict[str, bytes | SpecError] | None:
-        """One reading of one directory, lock included, through one descriptor; None when another took its place."""
+        """One reading of one directory, lock and all, through one descriptor; None when another took its place."""
         folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            found = {path: self._text(path, folder) for path in (LOCK, *sorted(self._paths(folder)))}
+            found = {path: self._text(path, folder) for path in (LOCK, TOMBSTONES, *sorted(self._paths(folder)))}
             opened, now = os.fstat(folder), self.root.stat()
         finally:
             os.close(folder)

@@ -15,6 +15,8 @@ from reconciler.core.document import Document
 from reconciler.core.expand import app_name
 from reconciler.core.lock import NAME as LOCK
 from reconciler.core.lock import Lock
+from reconciler.core.tombstones import Tombstones
+from reconciler.core.tombstones import parse as parse_tombstones
 from reconciler.errors import SpecError
 from reconciler.sources.directory import Directory
 from reconciler.sources.files import Files
@@ -44,6 +46,7 @@ class Specs:
     _apps: dict[str, str] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)  # beside the specs when they were last read
     doubtful: str = ""  # why no specs may not mean that none are wanted
+    tombstones: Tombstones = field(default_factory=Tombstones)  # beside the specs, as the lock
     _lock_text: bytes | SpecError | None = None
 
     def __post_init__(self) -> None:
@@ -69,6 +72,7 @@ class Specs:
         self._loaded = {path: self._spec(path, text) for path, text in listing.texts.items()}
         if listing.lock is not self._lock_text:
             self.lock, self._lock_text = self._locked(listing.lock), listing.lock
+        self.tombstones = _tombstones(listing.tombstones)
         self._files.keep({self._full(path, name) for path, entry in self._parsed.items() for name in entry.beside})
         return self._loaded, ""
 
@@ -116,6 +120,10 @@ class Specs:
 
     def _full(self, path: str, name: str) -> str:
         return _beside(self._absolute, path, name)
+
+
+def _tombstones(text: bytes | SpecError | None) -> Tombstones:
+    return Tombstones(problem=str(text)) if isinstance(text, SpecError) else parse_tombstones(text or b"")
 
 
 @lru_cache(maxsize=4096)  # each look asks for every file beside every spec

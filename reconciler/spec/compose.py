@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Final, Literal, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from reconciler.spec import forms, refusals
 from reconciler.spec.addressing import (
@@ -31,8 +31,9 @@ from reconciler.spec.addressing import (
 )
 from reconciler.spec.destinations import Egress
 from reconciler.spec.model import Model
-from reconciler.spec.starting import Healthcheck, Hook, Needed
+from reconciler.spec.starting import Healthcheck, Hook, Needed, Step
 from reconciler.spec.tree import Path
+from reconciler.spec.triggers import Fires, History, Timed, Triggers
 from reconciler.spec.types import (
     AbsolutePath,
     AppName,
@@ -49,7 +50,6 @@ from reconciler.spec.types import (
     Platform,
     Processors,
     PullPolicy,
-    Replicas,
     RestartPolicy,
     Several,
     Signal,
@@ -61,7 +61,7 @@ from reconciler.spec.types import (
     Variables,
     Whole,
 )
-from reconciler.spec.updating import Rollback, Update
+from reconciler.spec.updating import Deploy, Limits, Resources, Rollback, Update
 
 
 class Port(Model):
@@ -138,32 +138,6 @@ class Attachment(Model):
     """The default route leads through the network where this is highest."""
 
 
-class Limits(Model):
-    """The most a container may use."""
-
-    refused: ClassVar[refusals.Reasons] = refusals.LIMITS
-    cpus: Processors | None = None
-    memory: Memory | None = None
-    pids: Whole | None = None
-
-
-class Resources(Model):
-    """Resources of a service."""
-
-    refused: ClassVar[refusals.Reasons] = refusals.RESOURCES
-    limits: Annotated[Limits, BeforeValidator(forms.empty)] = Limits()
-
-
-class Deploy(Model):
-    """How many containers, and how large."""
-
-    refused: ClassVar[refusals.Reasons] = refusals.DEPLOY
-    replicas: Replicas = 1
-    resources: Annotated[Resources, BeforeValidator(forms.empty)] = Resources()
-    update_config: Annotated[Update, BeforeValidator(forms.empty)] = Update()
-    rollback_config: Annotated[Rollback, BeforeValidator(forms.empty)] = Rollback()
-
-
 def _needed(value: object) -> object:
     """A list of services, each of which must have been started."""
     if not isinstance(value, list):
@@ -180,10 +154,9 @@ _MountEntry = Annotated[Mount, BeforeValidator(forms.mount, json_schema_input_ty
 _EnvFileEntry = Annotated[EnvFile, BeforeValidator(_env_file, json_schema_input_type=str | EnvFile)]
 
 
-class Service(Model):
-    """One service of an app."""
+class Workload(Model):
+    """What a service and a job have in common: one container."""
 
-    refused: ClassVar[refusals.Reasons] = refusals.SERVICE
     image: Text
     """What to run: a reference as for `docker pull`, or oci:PATH[:TAG] for an OCI layout on disk."""
     command: Command = None
@@ -206,11 +179,6 @@ class Service(Model):
         dict[Key, Needed], BeforeValidator(_needed, json_schema_input_type=list[str] | dict[str, Needed])
     ] = {}
     healthcheck: Annotated[Healthcheck, BeforeValidator(forms.empty)] | None = None
-    post_start: tuple[Hook, ...] = ()
-    """Run one after the other each time after the container was started."""
-    pre_stop: tuple[Hook, ...] = ()
-    """Run one after the other before the container is asked to stop."""
-    restart: RestartPolicy = "no"
     labels: Labels = {}
     stop_signal: Signal = ""
     stop_grace_period: Duration = 10.0
@@ -233,9 +201,7 @@ class Service(Model):
     allow: Allow | None = Field(None, alias="x-allow")
     """The networks that may connect to the published ports that do not say it themselves."""
     egress: tuple[Egress, ...] | None = Field(None, alias="x-egress")
-    """Where the service may connect to: NETWORK or NAME, with :PORT and /tcp or /udp; an empty list is nowhere."""
-    drain: Duration = Field(10.0, alias="x-drain")
-    """How long established connections have before an instance that was replaced is stopped."""
+    """Where it may connect to: NETWORK or NAME, with :PORT and /tcp or /udp; an empty list is nowhere."""
     init: Switch = False
     platform: Platform = ""
     """OS/ARCHITECTURE[/VARIANT] of the image, as in linux/arm64; without it, that of this host."""
@@ -244,7 +210,31 @@ class Service(Model):
     mem_limit: Memory | None = None
     cpus: Processors | None = None
     pids_limit: Whole | None = None
+
+
+class Service(Workload):
+    """One service of an app."""
+
+    refused: ClassVar[refusals.Reasons] = refusals.SERVICE
+    pre_start: tuple[Step, ...] = ()
+    """Run one after the other, each in a container of its own, before a new container of the service is made."""
+    post_start: tuple[Hook, ...] = ()
+    """Run one after the other each time after the container was started."""
+    pre_stop: tuple[Hook, ...] = ()
+    """Run one after the other before the container is asked to stop."""
+    restart: RestartPolicy = "no"
+    drain: Duration = Field(10.0, alias="x-drain")
+    """How long established connections have before an instance that was replaced is stopped."""
     deploy: Annotated[Deploy, BeforeValidator(forms.empty)] = Deploy()
+
+
+class Job(Workload):
+    """A container that runs to its end, each time anew."""
+
+    refused: ClassVar[refusals.Reasons] = refusals.JOB
+    triggers: Timed
+    history: History = Field(3, alias="x-history")
+    """Of how many runs that have ended the container stays, with its log."""
 
 
 class IpamConfig(Model):
@@ -326,31 +316,55 @@ _VolumeEntry = Annotated[Volume, BeforeValidator(forms.empty, json_schema_input_
 class Compose(Model):
     """A spec: one app."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "patternProperties": {"^x-": {}},
+            "anyOf": [{"required": [key]} for key in ("services", "jobs")],
+        }
+    )
     refused: ClassVar[refusals.Reasons] = refusals.COMPOSE
     version: Any = None
     """Obsolete and ignored."""
     name: AppName = ""
     """The app's name; without it, the file's name without its ending, or the folder of a compose.yaml."""
-    services: dict[Key, Service]
+    services: dict[Key, Service] = {}
+    jobs: Annotated[dict[Key, Job], BeforeValidator(forms.empty)] = {}
+    """Containers that run to their end, on a schedule."""
     networks: Annotated[dict[Key, _NetworkEntry], BeforeValidator(forms.empty)] = {}
     volumes: Annotated[dict[Key, _VolumeEntry], BeforeValidator(forms.empty)] = {}
+
+    @model_validator(mode="after")
+    def _some(self) -> Compose:
+        if not self.model_fields_set & {"services", "jobs"}:
+            raise forms.FormError("it needs 'services'")
+        return self
+
+    @property
+    def workloads(self) -> dict[Path, Workload]:
+        """Services and jobs, by where they stand."""
+        services: dict[Path, Workload] = {("services", name): entry for name, entry in self.services.items()}
+        return services | {("jobs", name): entry for name, entry in self.jobs.items()}
 
 
 Shape = tuple[str, ...]
 
 # Which model stands where; "*" stands for a name or an index.
+_OF_A_WORKLOAD: Final[dict[Shape, type[Model]]] = {
+    ("ports", "*"): Port,
+    ("volumes", "*"): Mount,
+    ("volumes", "*", "bind"): Bind,
+    ("volumes", "*", "volume"): VolumeOptions,
+    ("volumes", "*", "tmpfs"): TmpfsOptions,
+    ("env_file", "*"): EnvFile,
+    ("networks", "*"): Attachment,
+    ("depends_on", "*"): Needed,
+    ("healthcheck",): Healthcheck,
+}
 MODELS: Final[dict[Shape, type[Model]]] = {
     (): Compose,
     ("services", "*"): Service,
-    ("services", "*", "ports", "*"): Port,
-    ("services", "*", "volumes", "*"): Mount,
-    ("services", "*", "volumes", "*", "bind"): Bind,
-    ("services", "*", "volumes", "*", "volume"): VolumeOptions,
-    ("services", "*", "volumes", "*", "tmpfs"): TmpfsOptions,
-    ("services", "*", "env_file", "*"): EnvFile,
-    ("services", "*", "networks", "*"): Attachment,
-    ("services", "*", "depends_on", "*"): Needed,
-    ("services", "*", "healthcheck"): Healthcheck,
+    **{("services", "*", *path): model for path, model in _OF_A_WORKLOAD.items()},
+    ("services", "*", "pre_start", "*"): Step,
     ("services", "*", "post_start", "*"): Hook,
     ("services", "*", "pre_stop", "*"): Hook,
     ("services", "*", "deploy"): Deploy,
@@ -358,6 +372,10 @@ MODELS: Final[dict[Shape, type[Model]]] = {
     ("services", "*", "deploy", "rollback_config"): Rollback,
     ("services", "*", "deploy", "resources"): Resources,
     ("services", "*", "deploy", "resources", "limits"): Limits,
+    ("jobs", "*"): Job,
+    **{("jobs", "*", *path): model for path, model in _OF_A_WORKLOAD.items()},
+    ("jobs", "*", "triggers"): Triggers,
+    ("jobs", "*", "triggers", "schedule", "*"): Fires,
     ("networks", "*"): Network,
     ("networks", "*", "driver_opts"): DriverOptions,
     ("networks", "*", "ipam"): Ipam,

@@ -6,13 +6,14 @@ Relative paths become absolute here, against the spec's folder. Mistakes go into
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar, cast
 
 from reconciler.core.document import (
     Dependency,
     NetworkDeclaration,
     Service,
+    Step,
     VolumeDeclaration,
 )
 from reconciler.core.health import INHERITED, Healthcheck
@@ -22,7 +23,7 @@ from reconciler.core.reference import canonical
 from reconciler.core.starting import Hook, Hooks
 from reconciler.core.updates import Updates
 from reconciler.errors import SpecError
-from reconciler.spec import compose, dotenv, healthcheck, starting, units
+from reconciler.spec import compose, dotenv, healthcheck, starting, units, updating
 from reconciler.spec.files import Files
 from reconciler.spec.mounts import mounts
 from reconciler.spec.networking import Connector
@@ -42,11 +43,12 @@ class Converter:
     variables: Mapping[str, str]
 
     def services(self, model: compose.Compose, networks: Mapping[str, NetworkDeclaration]) -> tuple[Service, ...]:
-        """All services, in the order of the file."""
+        """All services, in the order of the file, and then all jobs."""
         if not bounded(self.report, model):
             return ()
         connector = Connector(self.report, networks)
-        return tuple(self._service(model, name, connector) for name in model.services)
+        services = [self._service(model, name, connector) for name in model.services]
+        return (*services, *(self._job(model, name, connector) for name in model.jobs))
 
     def volumes(self, model: compose.Compose) -> tuple[VolumeDeclaration, ...]:
         """The declared volumes."""
@@ -64,11 +66,31 @@ class Converter:
 
     def _service(self, model: compose.Compose, name: str, connector: Connector) -> Service:
         entry, path = model.services[name], ("services", name)
+        shared = self._workload(model, path, entry, connector)
+        return replace(
+            shared,
+            pre_start=tuple(self._steps(entry, shared.image, path)),
+            hooks=Hooks(post_start=self._hooks(entry.post_start), pre_stop=self._hooks(entry.pre_stop)),
+            restart=_restart(entry.restart),
+            resources=self._resources(entry, entry.deploy.resources.limits, path),
+            replicas=entry.deploy.replicas,
+            updates=_updates(entry),
+        )
+
+    def _job(self, model: compose.Compose, name: str, connector: Connector) -> Service:
+        entry, path = model.jobs[name], ("jobs", name)
+        if name in model.services:
+            self.report.add(path, "a service has that name")
+        return replace(self._workload(model, path, entry, connector), schedule=entry.triggers.value(entry.history))
+
+    def _workload(
+        self, model: compose.Compose, path: tuple[str, str], entry: compose.Workload, connector: Connector
+    ) -> Service:
         image = ""
         with self.report.at((*path, "image")):
             image = canonical(entry.image, self.files.folder)
         return Service(
-            name=name,
+            name=path[1],
             image=image,
             command=entry.command,
             entrypoint=entry.entrypoint,
@@ -81,23 +103,19 @@ class Converter:
             networking=connector.networking(path, entry),
             depends_on=tuple(self._dependencies(entry, (*path, "depends_on"))),
             healthcheck=_healthcheck(entry.healthcheck),
-            hooks=Hooks(post_start=self._hooks(entry.post_start), pre_stop=self._hooks(entry.pre_stop)),
             cap_add=tuple(sorted(set(entry.cap_add))),
             cap_drop=tuple(sorted(set(entry.cap_drop))),
             read_only=entry.read_only,
             init=entry.init,
             stop_signal=entry.stop_signal,
             stop_grace_period=entry.stop_grace_period,
-            restart=_restart(entry.restart),
             platform=entry.platform,
             pull_policy=_pull_policy(entry.pull_policy),
-            resources=self._resources(entry, path),
-            replicas=entry.deploy.replicas,
-            updates=_updates(entry),
+            resources=self._resources(entry, updating.Limits(), path),
             at=self.report.tree.key_at(path),
         )
 
-    def _dependencies(self, entry: compose.Service, path: Path) -> Iterator[Dependency]:
+    def _dependencies(self, entry: compose.Workload, path: Path) -> Iterator[Dependency]:
         """In the order of the file, which has them as a list or as a mapping."""
         for index, (service, needed) in enumerate(entry.depends_on.items()):
             place = (*path, service) if (*path, service) in self.report.tree.values else (*path, index)
@@ -105,6 +123,19 @@ class Converter:
             yield Dependency(
                 service=service, condition=needed.condition, required=needed.required, restart=needed.restart, at=at
             )
+
+    def _steps(self, entry: compose.Service, image: str, path: Path) -> Iterator[Step]:
+        own = self._environment(entry, path) if entry.pre_start else ()
+        for index, step in enumerate(entry.pre_start):
+            with self.report.at((*path, "pre_start", index, "image")):
+                yield Step(
+                    image=canonical(step.image, self.files.folder) if step.image else image,
+                    command=step.command,
+                    user=step.user,
+                    working_dir=step.working_dir,
+                    environment=tuple(sorted((dict(own) | self._known(step.environment)).items())),
+                    per_replica=step.per_replica,
+                )
 
     def _hooks(self, entries: tuple[starting.Hook, ...]) -> tuple[Hook, ...]:
         return tuple(
@@ -117,7 +148,7 @@ class Converter:
             for entry in entries
         )
 
-    def _environment(self, entry: compose.Service, path: Path) -> Pairs:
+    def _environment(self, entry: compose.Workload, path: Path) -> Pairs:
         """`env_file` first, in order, then `environment`."""
         found: dict[str, str] = {}
         for index, file in enumerate(entry.env_file):
@@ -142,8 +173,7 @@ class Converter:
             self.report.problems.extend(error.problems)
         return {}
 
-    def _resources(self, entry: compose.Service, path: Path) -> Resources:
-        limits = entry.deploy.resources.limits
+    def _resources(self, entry: compose.Workload, limits: updating.Limits, path: Path) -> Resources:
         return Resources(
             memory=self._one(path, ("mem_limit", entry.mem_limit), ("memory", limits.memory)) or None,
             cpus=self._one(path, ("cpus", entry.cpus), ("cpus", limits.cpus)) or None,

@@ -31,7 +31,8 @@ def doubtful(name: str, tree: Tree) -> Iterator[Problem]:
 
 def _why(key: str, where: Path) -> str:
     if key in _OURS:
-        return "" if where in _OURS[key] else f"it means something at {' and '.join(map(_place, _OURS[key]))} only"
+        places = dict.fromkeys(map(_place, _OURS[key]))
+        return "" if where in _OURS[key] else f"it means something at {' and '.join(places)} only"
     near = get_close_matches(key, _OURS, 1, 0.8)
     return f"did you mean '{near[0]}'?" if near else ""
 

@@ -38,7 +38,7 @@ _CONFLICTS: Final[Mapping[str, Mapping[str, str]]] = {
 ALONE: Final = frozenset(_CONFLICTS)  # the modes in which a service joins no network of its own
 
 
-def mode(report: Report, path: Path, service: compose.Service) -> tuple[str, str]:
+def mode(report: Report, path: Path, service: compose.Workload) -> tuple[str, str]:
     """The mode of the service at `path`, "" when it joins networks; and, for `service`, the name of the other one."""
     kind, _, owner = service.network_mode.partition(":")
     why = _unknown(kind, service.network_mode, owner)
@@ -65,13 +65,13 @@ def _unknown(kind: str, text: str, owner: str) -> str:
     return "" if known else f"'{text}' is none; write host, none, bridge or service:NAME, or name it in 'networks'"
 
 
-def _given(service: compose.Service, key: str) -> bool:
+def _given(service: compose.Workload, key: str) -> bool:
     """An empty policy says something: nobody, nowhere."""
     policies = {"x-allow": service.allow, "x-egress": service.egress}
     return policies[key] is not None if key in policies else bool(getattr(service, key))
 
 
-def _sysctls(report: Report, path: Path, service: compose.Service) -> None:
+def _sysctls(report: Report, path: Path, service: compose.Workload) -> None:
     for name, _ in service.sysctls:
         if name.startswith("net."):
             why = f"'{name}' belongs to a network that is not its own with 'network_mode: {service.network_mode}'"

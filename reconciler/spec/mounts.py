@@ -21,7 +21,7 @@ _FOREIGN: Final = {"volume": ("bind", "tmpfs"), "bind": ("volume", "tmpfs"), "tm
 
 
 def mounts(
-    report: Report, path: Path, service: compose.Service, declared: Container[str], folder: str
+    report: Report, path: Path, service: compose.Workload, declared: Container[str], folder: str
 ) -> tuple[Mount, ...]:
     """All mounts of the service at `path`, in the order of their entries. `declared` are the app's volumes."""
     found: dict[str, Mount] = {}
@@ -34,7 +34,7 @@ def mounts(
     return tuple(found.values())
 
 
-def _all(report: Report, path: Path, service: compose.Service, folder: str) -> Iterator[tuple[Path, Mount]]:
+def _all(report: Report, path: Path, service: compose.Workload, folder: str) -> Iterator[tuple[Path, Mount]]:
     for index, entry in enumerate(service.volumes):
         at = (*path, "volumes", index)
         with report.at(at):

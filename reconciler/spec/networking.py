@@ -22,7 +22,7 @@ class Connector:
     report: Report
     declared: Mapping[str, NetworkDeclaration]
 
-    def networking(self, path: Path, service: compose.Service) -> Networking:
+    def networking(self, path: Path, service: compose.Workload) -> Networking:
         """All of it for the service at `path`."""
         kind, owner = mode(self.report, path, service)
         at = self.report.tree.value_at((*path, "network_mode"))
@@ -41,7 +41,7 @@ class Connector:
             egress=_egress(service),
         )
 
-    def _connections(self, path: Path, service: compose.Service) -> tuple[Connection, ...]:
+    def _connections(self, path: Path, service: compose.Workload) -> tuple[Connection, ...]:
         """In the order of their interfaces: the highest priority first, then by name, as Compose connects them."""
         entries = service.networks or {"default": compose.Attachment()}
         keys = sorted(entries, key=lambda key: (-entries[key].priority, key))
@@ -72,19 +72,20 @@ class Connector:
 
     # --- mistakes --------------------------------------------------------------------------------------------
 
-    def _check(self, path: Path, at: Path, service: compose.Service, attachment: Attachment) -> None:
+    def _check(self, path: Path, at: Path, service: compose.Workload, attachment: Attachment) -> None:
         """One network, as far as it is declared here."""
         written = service.networks.get(attachment.network)
+        replicas = service.deploy.replicas if isinstance(service, compose.Service) else 1
         for key in ("ipv4_address", "ipv6_address", "mac_address"):
-            if getattr(attachment, key) and service.deploy.replicas > 1:
+            if getattr(attachment, key) and replicas > 1:
                 where = (*at, key) if written and getattr(written, key) else (*path, key)
-                self.report.add(where, f"{service.deploy.replicas} replicas cannot have one address; leave it out")
+                self.report.add(where, f"{replicas} replicas cannot have one address; leave it out")
         declaration = self.declared[attachment.network]
         if not declaration.external:
             for key, why in misfits(attachment, declaration.network):
                 self.report.add((*at, key), why)
 
-    def _check_all(self, path: Path, service: compose.Service, attachments: list[Attachment]) -> None:
+    def _check_all(self, path: Path, service: compose.Workload, attachments: list[Attachment]) -> None:
         """What all networks of the service are together."""
         names = Counter(entry.interface_name or f"eth{place}" for place, entry in enumerate(attachments))
         for name in (name for name, count in names.items() if count > 1):
@@ -116,7 +117,7 @@ def _exposed(entry: str) -> Iterator[str]:
     return (f"{port}/{protocol}" for port in range(first, last + 1))
 
 
-def _egress(service: compose.Service) -> tuple[Destination, ...] | None:
+def _egress(service: compose.Workload) -> tuple[Destination, ...] | None:
     """In one order, whatever the order of the list, which means nothing."""
     if service.egress is None:
         return None

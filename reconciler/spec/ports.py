@@ -15,15 +15,15 @@ _MOST: Final = 10_000  # of one app, so that a short text does not become a long
 
 def bounded(report: Report, model: compose.Compose) -> bool:
     """Whether the ranges of all services together are of a size that somebody may want."""
-    spans = [port.target for service in model.services.values() for port in service.ports]
-    exposed = (entry.partition("/")[0] for service in model.services.values() for entry in service.expose)
+    spans = [port.target for service in model.workloads.values() for port in service.ports]
+    exposed = (entry.partition("/")[0] for service in model.workloads.values() for entry in service.expose)
     total = sum(last - first + 1 for first, last in (*spans, *map(forms.span, exposed)))
     if total > _MOST:
         report.add(("services",), f"all 'ports' and 'expose' together are {total} ports, and {_MOST} are the most")
     return total <= _MOST
 
 
-def ports(report: Report, path: Path, service: compose.Service) -> Iterator[PortMapping]:
+def ports(report: Report, path: Path, service: compose.Workload) -> Iterator[PortMapping]:
     """All mappings of the service at `path`, in the order of its entries."""
     for index, entry in enumerate(service.ports):
         at = (*path, "ports", index)

@@ -60,7 +60,6 @@ SERVICE: Final[Reasons] = {
     "oom_kill_disable": _LATER,
     "oom_score_adj": _LATER,
     "pid": _NAMESPACE,
-    "pre_start": "not supported yet; make it a service, and depend on it with service_completed_successfully",
     "privileged": "not supported yet; add single capabilities with 'cap_add'",
     "profiles": "not supported yet; what stands in a spec runs",
     "provider": _LATER,
@@ -78,6 +77,17 @@ SERVICE: Final[Reasons] = {
     "userns_mode": _NAMESPACE,
     "uts": _NAMESPACE,
     "volumes_from": "not supported yet; name the volume in both services",
+}
+
+_MOMENTS: Final = "a run of a job is one command; write a script, or make it a service"
+JOB: Final[Reasons] = {
+    **SERVICE,
+    "deploy": "a job is one container; limit it with 'mem_limit', 'cpus' and 'pids_limit'",
+    "post_start": _MOMENTS,
+    "pre_start": _MOMENTS,
+    "pre_stop": _MOMENTS,
+    "restart": "a run that failed is over; the next one is at the next time of its schedule",
+    "scale": "a job is one container",
 }
 
 ATTACHMENT: Final[Reasons] = {

@@ -10,7 +10,7 @@ from typing import Final
 from reconciler.errors import Problem, SpecError
 from reconciler.spec.tree import Path, Tree
 
-KINDS: Final = {"services": "service", "networks": "network", "volumes": "volume"}
+KINDS: Final = {"services": "service", "jobs": "job", "networks": "network", "volumes": "volume"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,18 @@ from pydantic import model_validator
 
 from reconciler.spec import forms, refusals
 from reconciler.spec.model import Model
-from reconciler.spec.types import AbsolutePath, HealthTest, Pause, Program, Switch, Tries, User, Variables
+from reconciler.spec.types import (
+    AbsolutePath,
+    Command,
+    HealthTest,
+    Pause,
+    Program,
+    Switch,
+    Text,
+    Tries,
+    User,
+    Variables,
+)
 
 
 class Healthcheck(Model):
@@ -38,6 +49,21 @@ class Needed(Model):
     """Without it: also start when that service is not there, or will not become so."""
     restart: Switch = False
     """Start again after that service was replaced."""
+
+
+class Step(Model):
+    """A command that is run to its end in a container of its own before the service starts."""
+
+    refused: ClassVar[refusals.Reasons] = refusals.HOOK
+    image: Text = ""
+    """Without it, the service's own."""
+    command: Command | None = None
+    """Without it, the image's own."""
+    user: User = ""
+    working_dir: AbsolutePath = ""
+    environment: Variables = {}
+    per_replica: Switch = False
+    """Once for each replica, and not for the service as a whole."""
 
 
 class Hook(Model):

@@ -1,12 +1,15 @@
-"""How a service is replaced by its next revision, and goes back, as a user may write it. Used by `compose`."""
+"""`deploy`: how many containers a service has, how large they are, and how they are replaced. Used by `compose`."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator
 
 from reconciler.core import updates
+from reconciler.spec import forms, refusals
 from reconciler.spec.model import Model
-from reconciler.spec.types import Duration, Replicas, Share
+from reconciler.spec.types import Duration, Memory, Processors, Replicas, Share, Whole
 
 
 class UpdateConfig(Model):
@@ -38,3 +41,29 @@ class Rollback(UpdateConfig):
     """From a revision that failed to the last good one."""
 
     failure_action: Literal["pause", "continue"] = "pause"
+
+
+class Limits(Model):
+    """The most a container may use."""
+
+    refused: ClassVar[refusals.Reasons] = refusals.LIMITS
+    cpus: Processors | None = None
+    memory: Memory | None = None
+    pids: Whole | None = None
+
+
+class Resources(Model):
+    """Resources of a service."""
+
+    refused: ClassVar[refusals.Reasons] = refusals.RESOURCES
+    limits: Annotated[Limits, BeforeValidator(forms.empty)] = Limits()
+
+
+class Deploy(Model):
+    """How many containers, and how large."""
+
+    refused: ClassVar[refusals.Reasons] = refusals.DEPLOY
+    replicas: Replicas = 1
+    resources: Annotated[Resources, BeforeValidator(forms.empty)] = Resources()
+    update_config: Annotated[Update, BeforeValidator(forms.empty)] = Update()
+    rollback_config: Annotated[Rollback, BeforeValidator(forms.empty)] = Rollback()

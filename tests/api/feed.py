@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from reconciler.core import model
+from reconciler.core.history import History
 from reconciler.core.networking import Attachment, Endpoint, Network, Port, SeenNetwork
 from reconciler.core.status import Event, Host, Outcome, Snapshot
 from reconciler.core.steps import Plan, StartContainer, Task, Wait
@@ -21,9 +22,13 @@ class FakeFeed:
         self.snapshot = snapshot
         self.kept = list(events)
         self.rings: list[Callable[[], None]] = []
+        self.recorded = History()
 
     def current(self) -> Snapshot:
         return self.snapshot
+
+    def history(self) -> History:
+        return self.recorded
 
     def events(self, after: int) -> tuple[Event, ...]:
         return tuple(event for event in self.kept if event.sequence > after)
@@ -135,7 +140,7 @@ SNAPSHOT = Snapshot(
     ),
     plan=Plan(
         tasks=(Task("container:shop-lost-1", "it is missing", (StartContainer("a" * 64, "shop-lost-1", 0, 0),)),),
-        waits=(Wait("container:shop-worker-1", "it ended 3 times in a row", NOW + 8),),
+        waits=(Wait("container:shop-worker-1", "it ended 3 times in a row", NOW + 8, code="crash-loop"),),
     ),
     outcomes={"image:x": Outcome(key="image:x", at=NOW, error="cannot pull image x: the registry is away", failures=2)},
     host=Host(

@@ -15,6 +15,7 @@ from reconciler.core import model
 from reconciler.core.networking import Attachment, Endpoint, Joint, Network, Port, SeenNetwork
 from reconciler.core.status import Event, Snapshot
 from reconciler.core.steps import CreateContainer, Plan, Task
+from reconciler.core.why import apps
 from tests.api.feed import EVENTS, IMAGE, NOW, SECRET, SNAPSHOT, WEB, seen
 
 words = st.text(max_size=12).filter(lambda text: SECRET not in text)
@@ -94,10 +95,12 @@ def everything(snapshot: Snapshot) -> bytes:
     """All that the socket would say of it."""
     ids = (*snapshot.observed.containers, *snapshot.observed.images, *snapshot.observed.networks, "v")
     answers: list[object] = []
+    names = [{"id": id, "app": "", "service": "", "revision": ""} for id in ids]
+    names += [{"id": "", "app": app, "service": "", "revision": ""} for app in apps(snapshot)]
     for answer in (*native.ANSWERS.values(), *docker.ANSWERS.values()):
-        for id in ids:
+        for path in names:
             try:
-                answers.append(answer(Question(snapshot=snapshot, now=NOW, path={"id": id}, query={"all": "1"})))
+                answers.append(answer(Question(snapshot=snapshot, now=NOW, path=path, query={"all": "1"})))
             except RefusalError as refusal:
                 answers.append({"message": str(refusal)})
     starts = [replace(EVENTS[1], container=id) for id in snapshot.observed.containers]

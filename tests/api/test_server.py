@@ -137,7 +137,12 @@ def test_health_status_and_plan_say_what_the_snapshot_says(api: Api) -> None:
     assert plan["text"] == str(SNAPSHOT.plan).splitlines()
     assert plan["tasks"][0]["steps"] == [{"kind": "StartContainer", "text": "start container shop-lost-1 aaaaaaaaaaaa"}]
     assert plan["waits"] == [
-        {"key": "container:shop-worker-1", "reason": "it ended 3 times in a row", "until": NOW + 8}
+        {
+            "key": "container:shop-worker-1",
+            "code": "crash-loop",
+            "reason": "it ended 3 times in a row",
+            "until": NOW + 8,
+        }
     ]
 
 

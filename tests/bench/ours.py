@@ -52,7 +52,7 @@ class Reconciler(Contender):
         """The daemon's command line."""
         places = ["--state", str(self.state), "--run-directory", RUN]
         return [sys.executable, "-m", "reconciler", "run", str(self.specs), "--instance", "bench",
-                "--runtime", self.runtime, *places]  # fmt: skip
+                "--runtime", self.runtime, "--max-removal", "1000000", *places]  # fmt: skip
 
     def _fetch_image(self) -> None:
         self._write(OWNER, {OWNER: 19999}, {"name": SHARED})

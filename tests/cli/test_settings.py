@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.cli import settings as module
 from reconciler.cli.settings import OPTIONS, SettingsError, read_settings
-from reconciler.settings import ImageLimits, LogLimits, Settings, TrustRule
+from reconciler.settings import HistoryLimits, ImageLimits, LogLimits, Settings, TrustRule
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +54,11 @@ def test_every_setting_can_stand_in_the_file(file: Path) -> None:
         pulls = 2
         image_age = 3600
         image_disk = 70
+        max_removal = 5
         log_size = "1m"
         log_files = 3
+        history_entries = 7
+        history_size = "1m"
         insecure_registries = ["localhost:5000"]
         registry_ca = "/etc/ca.pem"
         registry_mirrors = ["docker.io=http://localhost:5000"]
@@ -66,7 +69,8 @@ def test_every_setting_can_stand_in_the_file(file: Path) -> None:
         instance="two", specs=Path("/srv/specs"), state=Path("/srv/state"), run=Path("/run/two"), runtime="crun",
         monitor="/usr/bin/conmon", cgroup_driver="systemd", socket_group="ops", address_pool="10.8.0.0/16",
         cni_path=("/srv/cni",), network_prefix=26, packet_mark=1 << 26, resync=5.0, workers=8, pulls=2,
-            restart_unhealthy=False,
+            restart_unhealthy=False, max_removal=5,
+        history=HistoryLimits(entries=7, size=1 << 20),
         logs=LogLimits(size=1 << 20, files=3), insecure_registries=("localhost:5000",), image_age=3600, image_disk=70,
         registry_ca=Path("/etc/ca.pem"), registry_auth=Path("/etc/auth.json"),
         registry_mirrors=("docker.io=http://localhost:5000",), registry_hosts=Path("/etc/certs.d"),

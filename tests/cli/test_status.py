@@ -20,12 +20,14 @@ from reconciler.__main__ import main
 from reconciler.cli import render
 from reconciler.cli.status import UnreachableError, ask, lines
 from reconciler.core import model
+from reconciler.core.jobs import Schedule
 from reconciler.core.progress import LayerProgress, Progress
 from reconciler.core.status import Event, project
 from reconciler.core.steps import Plan
 from tests.api.conftest import Api
 from tests.api.feed import CONTAINERS, NOW, SNAPSHOT
 from tests.api.test_protocol import until
+from tests.core.worlds import container, desired
 
 Capture = pytest.CaptureFixture[str]
 
@@ -54,6 +56,14 @@ def test_converged_is_0(api: Api, capsys: Capture) -> None:
     api.feed.snapshot = CALM
     assert status(api) == 0
     assert capsys.readouterr().out.endswith(": converged\n")
+
+
+def test_a_job_has_a_line_with_its_next_run(api: Api, capsys: Capture) -> None:
+    job = container(service="save", schedule=Schedule(cron="0 0 1 1 *"))
+    api.feed.snapshot = replace(CALM, desired=desired(job))
+    assert status(api) == 0
+    line = "job shop-save-1: next run at 2027-01-01 00:00 UTC; it has not run yet"
+    assert line in capsys.readouterr().out.splitlines()
 
 
 def test_json_is_the_answer_of_the_daemon(api: Api, capsys: Capture) -> None:

@@ -17,6 +17,7 @@ from reconciler.core.model import (
 )
 from reconciler.core.networking import Endpoint, Network, Pairs, Resolver, SeenNetwork
 from reconciler.core.plan import plan
+from reconciler.core.removal import noted
 from reconciler.core.ruleset import Bound, Bridge, Published, Rules, render
 from reconciler.core.scene import Policy
 from reconciler.core.steps import Plan, Task
@@ -103,7 +104,8 @@ def host(*containers: SeenContainer, **changes: object) -> Observed:
 
 
 def made(wanted: Desired, observed: Observed, doing: tuple[Task, ...] = ()) -> Plan:
-    return plan(wanted, observed, NOW, POLICY, doing)
+    """The plan once it is noted who leaves."""
+    return plan(wanted, noted(wanted, observed, POLICY.max_removal, NOW), NOW, POLICY, doing)
 
 
 def printed(wanted: Desired, observed: Observed) -> list[str]:

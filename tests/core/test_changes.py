@@ -115,7 +115,8 @@ def test_news_of_specs_is_told_once_and_by_file() -> None:
 def test_that_all_is_done_is_told_when_it_becomes_so() -> None:
     start = Snapshot(at=1.0)
     done = Snapshot(at=2.0, generation=1, observed=only(seen()))
-    left = replace(done, generation=2, plan=Plan(waits=(Wait("container:shop-web-1", "waits for network x"),)))
+    wait = Wait("container:shop-web-1", "waits for network x", code="network-missing")
+    left = replace(done, generation=2, plan=Plan(waits=(wait,)))
     busy = replace(done, generation=3, busy=frozenset({"firewall"}))
     assert [*news(start, done)] == ["converged: 1 container runs"]
     assert [*news(done, done)] == [*news(done, left)] == [*news(left, busy)] == []

@@ -77,6 +77,18 @@ def test_completed(state: Running | Exited | Dead, reason: str) -> None:
     assert waits(wanted, seen(state, of=JOB, id=OTHER, address="10.0.7.3"), also=JOB) == reason
 
 
+def test_the_end_of_a_run_is_sat_out() -> None:
+    """Else `run --once` would end while a job runs, and what depends on that would never be started."""
+    wanted = web(service="job", condition="service_completed_successfully")
+    running, failed = (seen(state, of=JOB, id=OTHER, address="10.0.7.3") for state in (RUNNING, replace(DONE, code=3)))
+    for own_instance in ((), (seen(Dead(), of=wanted),)):
+        for other, passing in ((running, True), (failed, False)):
+            found = made(desired(JOB, wanted), host(*own_instance, other))
+            (wait,) = [wait for wait in found.waits if wait.key == "container:shop-web-1"]
+            assert wait.reason.startswith(COMPLETED)
+            assert wait.passing is passing
+
+
 def test_started() -> None:
     wanted = web(condition="service_started")
     assert waits(wanted, db("unhealthy")) == ""
@@ -132,6 +144,19 @@ def test_what_runs_is_not_replaced_while_its_dependency_is_ill() -> None:
     assert waits(changed, own(), db("starting")) == HEALTHY
 
 
+def test_a_new_instance_waits_for_the_new_revision_of_what_it_depends_on() -> None:
+    """The end of an earlier job, or of an earlier process, is not what this revision was written for."""
+    for other, condition, reason in (
+        (JOB, "service_completed_successfully", COMPLETED),
+        (DB, "service_started", "waits for service db to be started"),
+    ):
+        wanted, changed = web(service=other.service, condition=condition), replace(other, command=("anew",))
+        before = seen(DONE, of=other, id=OTHER, address="10.0.7.3")
+        assert waits(wanted, before, also=changed) == reason
+        crashed = seen(Exited(code=1, at=NOW - 5.0, since=NOW - 100.0), of=wanted)
+        assert waits(wanted, crashed, before, also=changed) == "", "what ran before comes back meanwhile"
+
+
 def test_what_ended_and_rests_waits_for_nothing() -> None:
     rests = replace(web(), restart=Restart())
     found = made(desired(DB, rests), host(own(DONE), db("starting")))
@@ -161,6 +186,17 @@ def test_who_says_so_is_started_again_after_its_dependency_was_replaced_and_is_w
     assert made(desired(DB, web()), host(own(), replaced)).converged
     ill = replace(replaced, health=Health(state="starting", since=NOW))
     assert not made(desired(DB, wanted), host(current, ill)).tasks
+
+
+def test_a_new_instance_that_does_not_serve_yet_restarts_nobody() -> None:
+    """Started while the old one still serves, it may never take its place."""
+    wanted, changed = web(restart=True), replace(DB, command=("anew",))
+    fresh = db("starting", of=changed, id="c" * 64, address="10.0.7.4", created_at=RUNNING.since + 5.0)
+    found = made(desired(changed, wanted), host(seen(of=wanted), db(), fresh))
+    assert "which it depends on, was replaced" not in str(found)
+    well = replace(fresh, health=Health(state="healthy", since=NOW - 1.0))
+    found = made(desired(changed, wanted), host(seen(of=wanted), db(), well))
+    assert "stop container shop-web-1" in str(found)
 
 
 def test_it_is_asked_to_stop_once_and_then_started() -> None:

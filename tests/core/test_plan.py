@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reconciler.core.jobs import Ended
 from reconciler.core.model import (
     Created,
     Dead,
@@ -182,7 +183,10 @@ def test_out_of_memory_is_told() -> None:
 def test_a_job_that_ended_rests() -> None:
     job = container(restart=Restart())
     ended = seen(Exited(code=3, at=4999.0, since=4000.0), of=job)
-    assert made(desired(job), host(ended)).converged
+    noted = Ended(
+        name=job.name, app=job.app, spec=job.spec, revision=ended.revision, code=3, at=4999.0, since=4000.0
+    )  # fmt: skip
+    assert made(desired(job), host(ended, ended={job.name: noted})).converged
 
 
 def test_on_failure_gives_up_after_its_retries_and_says_so() -> None:

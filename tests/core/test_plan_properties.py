@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import random
+from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.model import Desired, Exited, Running
+from reconciler.core.model import Container, Dead, Desired, Exited, Running, SeenContainer, revision
 from reconciler.core.plan import plan
 from reconciler.core.scene import Policy
-from reconciler.core.steps import Plan, Task
+from reconciler.core.starting import Condition, Dependency
+from reconciler.core.steps import CreateContainer, Plan, StartContainer, Task
 from reconciler.daemon.execute import perform
 from reconciler.errors import HostError
 from tests.core.worlds import disturbances, worlds
@@ -30,9 +32,12 @@ def converge(host: FakeHost, desired: Desired) -> Plan:
         assert len({task.key for task in latest.tasks}) == len(latest.tasks), "two tasks for one key"
         if not latest.tasks and not any(wait.until for wait in latest.waits):
             return latest
+        check_order(host, desired, latest)
         for task in latest.tasks:
             act(task, host)
         host.obey_stops()
+        host.answer_probes()
+        complete(host, desired)
         host.now += 1.0 if latest.tasks else 61.0
     raise AssertionError(f"no fixed point after {ENOUGH} looks:\n{latest}")
 
@@ -42,6 +47,46 @@ def act(task: Task, host: FakeHost) -> None:
     with contextlib.suppress(HostError):
         for step in task.steps:
             perform(step, host.ports(), lambda _: None)
+
+
+def complete(host: FakeHost, desired: Desired) -> None:
+    """What others wait for to complete does so."""
+    completing = {
+        (wanted.app, entry.service)
+        for wanted in desired.containers.values()
+        for entry in wanted.depends_on
+        if entry.condition == "service_completed_successfully"
+    }
+    for id, seen in list(host.containers.items()):
+        if (seen.app, seen.service) in completing and isinstance(seen.state, Running):
+            host.end(id, 0)
+
+
+def check_order(host: FakeHost, desired: Desired, found: Plan) -> None:
+    """Nothing starts before what it depends on is as it says, and what is new not for what that was before."""
+    for task in found.tasks:
+        names = {step.name for step in task.steps if isinstance(step, StartContainer)}
+        made = any(isinstance(step, CreateContainer) for step in task.steps)
+        for wanted in (desired.containers[name] for name in names & desired.containers.keys()):
+            for entry in (entry for entry in wanted.depends_on if entry.required):
+                check_dependency(host, desired, wanted, entry, made)
+
+
+def check_dependency(host: FakeHost, desired: Desired, wanted: Container, entry: Dependency, made: bool) -> None:
+    for other in desired.containers.values():
+        if (other.app, other.service) == (wanted.app, entry.service):
+            instances = [seen for seen in host.containers.values() if seen.name == other.name]
+            current = [seen for seen in instances if seen.revision == revision(other, seen.image_digest)]
+            counting = [seen for seen in instances if not made or seen in current or isinstance(seen.state, Running)]
+            gone = not instances and other.name in host.runs.ended and entry.condition != "service_healthy"
+            assert gone or any(map(HOLDS[entry.condition], counting)), f"{wanted.name} before {other.name}"
+
+
+HOLDS: dict[Condition, Callable[[SeenContainer], bool]] = {
+    "service_started": lambda seen: not isinstance(seen.state, Dead),
+    "service_healthy": lambda seen: seen.health is not None and seen.health.state == "healthy",
+    "service_completed_successfully": lambda seen: isinstance(seen.state, Exited) and seen.state.code == 0,
+}
 
 
 def check(host: FakeHost, desired: Desired, end: Plan) -> None:

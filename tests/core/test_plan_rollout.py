@@ -23,7 +23,7 @@ from reconciler.core.networking import Attachment, Port
 from reconciler.core.steps import ApplyRuleset, WriteNames
 from reconciler.core.updates import Draining, Good, Quarantine, UpdateConfig, Updates
 from tests.core.hosts import NOW, RUNNING, host, made, printed, seen
-from tests.core.worlds import WEB, container, desired
+from tests.core.worlds import container, desired
 from tests.fakes import image
 
 PORTS = (Port(target=80, published=8080),)
@@ -330,12 +330,6 @@ def test_while_the_image_is_away_or_the_app_held_nothing_is_forgotten() -> None:
     assert "forget" not in str(made(desired(NEW), observed))
     assert "forget" not in str(made(desired(held={"shop": "cannot"}), observed))
     assert "forget the last good shop-web-1" in str(made(desired(), quarantined(good={OLD.name: good_of(OLD)})))
-
-
-def test_the_image_of_the_last_good_is_not_collected() -> None:
-    moved = replace(good_of(OLD), image=image(WEB, 7))
-    found = made(desired(OLD), host(old(), good={OLD.name: moved}, collected_at=-90_000.0))
-    assert image(WEB, 7).digest in str([step for task in found.tasks for step in task.steps])
 
 
 def test_a_state_that_nobody_started_is_not_judged() -> None:

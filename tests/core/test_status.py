@@ -40,7 +40,7 @@ def test_an_end_is_told_with_its_code_and_cause() -> None:
 
 
 def test_what_is_not_there_yet_is_missing_and_says_why() -> None:
-    wait = Wait("container:shop-web-1", "waits for image web")
+    wait = Wait("container:shop-web-1", "waits for image web", code="image-missing")
     found = project(Snapshot(at=9.0, desired=desired(WEB_CONTAINER), plan=Plan(waits=(wait,))))
     (line,) = found.containers
     assert (line.state, line.why, line.image) == ("missing", "waits for image web", WEB)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 
 from reconciler.core.addresses import bridge_name, gateway
+from reconciler.core.health import Healthcheck, TcpTest
 from reconciler.core.model import Container, Desired, PullPolicy, Restart, Volume, VolumeMount
 from reconciler.core.networking import Attachment, Destination, Endpoint, Network, Port
-from reconciler.core.starting import Dependency
+from reconciler.core.starting import Condition, Dependency
 from tests.fakes import FakeHost
 
 WEB = "docker.io/library/web:1"
@@ -70,6 +71,25 @@ pull_policies = st.sampled_from(
 )
 
 
+CHECK = Healthcheck(test=TcpTest(port=80), interval=1.0, timeout=1.0, retries=1)
+
+
+def dependencies(on: Container) -> st.SearchStrategy[Dependency]:
+    """On conditions of `on` that come true in time when nobody disturbs them."""
+    conditions: list[Condition] = ["service_started"]
+    if on.healthcheck and on.restart.policy in ("always", "unless-stopped"):
+        conditions.append("service_healthy")
+    if on.restart.policy == "on-failure":
+        conditions.append("service_completed_successfully")
+    return st.builds(
+        Dependency,
+        service=st.just(on.service),
+        condition=st.sampled_from(conditions),
+        required=st.booleans(),
+        restart=st.booleans(),
+    )
+
+
 @st.composite
 def apps(draw: st.DrawFn, name: str) -> list[Container]:
     """The containers of one app: up to three services of up to three replicas, some depending on the first."""
@@ -90,11 +110,12 @@ def apps(draw: st.DrawFn, name: str) -> list[Container]:
             where["egress"] = (Destination(host="10.9.0.0/16"), Destination(host="example.org", ports=(443, 443)))
         if lender:
             where, ports, first = {"networks": (), "shares": lender.name}, (), lender.service
-        depends_on = (Dependency(service=first),) if first else ()
+        check = draw(st.sampled_from([None, None, CHECK]))
+        depends_on = (draw(dependencies(found[0])),) if first else ()
         found += [
             container(
                 name, service, replica, ports=ports, mounts=mounts, environment=environment, restart=restart,
-                pull_policy=policy, depends_on=depends_on, image=draw(st.sampled_from([WEB, DB])),
+                pull_policy=policy, depends_on=depends_on, healthcheck=check, image=draw(st.sampled_from([WEB, DB])),
                 **where,
             )
             for replica in range(1, draw(st.integers(1, 3)) + 1)
@@ -173,10 +194,14 @@ def _rename(host: FakeHost) -> None:
         host.names[network] = (("stranger", "192.0.2.1 web\n"),)
 
 
+def _fall_ill(host: FakeHost) -> None:
+    host.answer_probes(lambda name: ord(name[0]) % 2 == 1)
+
+
 disturbances: st.SearchStrategy[Callable[[FakeHost], None]] = st.sampled_from(
     [
         *(_nothing, FakeHost.reboot, _crash, _flush, _unbridge, _unlink, _forget_images, _move_tags),
-        *(_a_day_passes, _remove, _unguard, _silence, _rename),
+        *(_a_day_passes, _remove, _unguard, _silence, _rename, _fall_ill),
     ]
 )
 """Something happens to the host that nobody declared."""

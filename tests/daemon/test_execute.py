@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from reconciler.core.model import Volume, container_id, revision
@@ -32,6 +34,7 @@ from reconciler.core.steps import (
     WriteNames,
 )
 from reconciler.daemon.execute import execute
+from reconciler.errors import Failure, Fault, HostError, failure
 from tests.core.worlds import WEB, container, endpoint
 from tests.fakes import FakeHost, image
 
@@ -69,18 +72,33 @@ LIFE: tuple[tuple[Step, str], ...] = (
 def test_every_step_is_one_call() -> None:
     host = FakeHost()
     task = Task("all", "a whole life", tuple(step for step, _ in LIFE))
-    assert execute(task, host.ports(), lambda _: None) == ""
+    assert execute(task, host.ports(), lambda _: None) is None
     assert host.calls == [call for _, call in LIFE]
 
 
 def test_the_first_failure_ends_the_task() -> None:
     host = FakeHost(fault=lambda: True)
     error = execute(Task("t", "c", (PullImage(WEB), PullImage("b"))), host.ports(), lambda _: None)
-    assert error == f"cannot pull {WEB}: injected before"
+    assert error == Failure(f"cannot pull {WEB}: injected before")
     assert host.calls == [f"pull {WEB}"]
 
 
 def test_a_bug_is_a_sentence_too(caplog: pytest.LogCaptureFixture) -> None:
     error = execute(Task("t", "c", (StartContainer("nowhere", NAME, 0, 0),)), FakeHost().ports(), lambda _: None)
-    assert error.startswith("cannot start container shop-web-1 nowhere: unexpected IllegalCallError")
+    assert error
+    assert error.message.startswith("cannot start container shop-web-1 nowhere: unexpected IllegalCallError")
     assert "Traceback" not in caplog.text
+
+
+def full() -> HostError:
+    error = HostError("cannot write it")
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [(HostError("cannot"), "other"), (HostError("cannot").blamed("denied"), "denied"), (full(), "full")],
+)
+def test_what_went_wrong_is_kept_beside_the_sentence(error: HostError, fault: Fault) -> None:
+    assert failure(error) == Failure(str(error), fault)

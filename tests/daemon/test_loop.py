@@ -17,12 +17,14 @@ from reconciler.core.progress import Progress
 from reconciler.core.scene import Policy
 from reconciler.core.status import Host, Snapshot
 from reconciler.core.steps import Plan, Task, Wait
+from reconciler.core.tombstones import Tombstones
 from reconciler.daemon.events import Events
 from reconciler.daemon.loop import LOOK_AGAIN, Loop, Pool, Specs, Surroundings
 from reconciler.daemon.queue import Queue, Retries
 from reconciler.daemon.workers import Workers
 from reconciler.errors import SpecError
 from reconciler.spec.parse import parse
+from tests.fake_history import recording
 from tests.fakes import FakeHost
 
 SHOP = """
@@ -59,6 +61,7 @@ class Machine:
         self.workers = workers or Inline()
         self.texts: dict[str, str] = {}
         self.unavailable = self.doubtful = ""
+        self.tombstones = Tombstones()
         self.shown: list[Progress] = []
         self.parsed: list[str] = []
         self.blind = 0  # so many looks fail
@@ -77,6 +80,7 @@ class Machine:
                 queue=self.queue,
                 retries=Retries(lambda: 0.0),
                 events=self.events,
+                recorder=recording(self.host),
                 workers=self.workers,
                 pulls=Inline(),
                 policy=Policy(),
@@ -106,7 +110,8 @@ class Machine:
 
     def load(self) -> Specs:
         self.parsed.append("once")
-        return Specs({name: self.read(name) for name in self.texts}, self.unavailable, doubtful=self.doubtful)
+        documents = {name: self.read(name) for name in self.texts}
+        return Specs(documents, self.unavailable, doubtful=self.doubtful, tombstones=self.tombstones)
 
     def read(self, name: str) -> Document | SpecError:
         try:
@@ -202,43 +207,6 @@ def test_a_held_container_that_dies_is_restarted(machine: Machine) -> None:
     assert "shop-db-1" in machine.running
 
 
-def test_a_directory_that_is_gone_removes_nothing(machine: Machine) -> None:
-    machine.texts = {"shop.yaml": SHOP}
-    machine.settle()
-    before = machine.running
-    machine.loop = machine.start()
-    machine.texts, machine.unavailable = {}, "cannot read the specs: no such directory"
-    assert not machine.settle().plan.converged
-    assert machine.running == before
-
-
-def test_an_empty_directory_that_nobody_may_have_meant_removes_nothing(machine: Machine) -> None:
-    machine.texts = {"shop.yaml": SHOP}
-    machine.settle()
-    before = machine.running
-    machine.loop = machine.start()
-    machine.texts, machine.doubtful = {}, "it holds no specs"
-    assert [wait.reason for wait in machine.settle().plan.waits] == ["it holds no specs"]
-    assert machine.running == before
-
-
-def test_an_empty_directory_on_an_empty_host_is_converged(machine: Machine) -> None:
-    machine.doubtful = "it holds no specs"
-    assert machine.settle().plan.converged
-
-
-def test_a_directory_that_is_empty_for_a_moment_removes_nothing(machine: Machine) -> None:
-    machine.texts = {"shop.yaml": SHOP}
-    machine.settle()
-    before, texts = machine.running, machine.texts
-    machine.texts = {}
-    machine.host.now -= 0.5  # the next question for the time is answered as the last one
-    machine.loop.look(frozenset({"specs"}))
-    machine.texts = texts
-    assert machine.settle().plan.converged
-    assert machine.running == before
-
-
 def test_a_crash_is_restarted_and_told(machine: Machine) -> None:
     machine.texts = {"shop.yaml": SHOP}
     machine.settle()
@@ -295,7 +263,8 @@ def test_a_bell_that_goes_on_does_not_make_a_failing_look_spin(machine: Machine)
     reader, writer = os.pipe()
     os.close(writer)
     machine.loop = Loop(replace(machine.loop.around, doorbells={reader: lambda: LINKS}))
-    machine.loop.plan = Plan(waits=(Wait("container:a-b-1", "restarts soon", until=machine.host.now),))
+    wait = Wait("container:a-b-1", "restarts soon", until=machine.host.now, code="crash-loop")
+    machine.loop.plan = Plan(waits=(wait,))
     machine.blind, machine.stop_after_blindness = 2, True
     begun = time.monotonic()
     machine.loop.run()

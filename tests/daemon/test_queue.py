@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from reconciler.core.steps import PullImage, Task
 from reconciler.daemon.queue import CALM, LONGEST_FIGHT, LONGEST_RETRY, PATIENCE, Queue, Retries
+from reconciler.errors import Failure
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_a_failed_task_waits_twice_as_long_each_time() -> None:
     delays = []
     now = 100.0
     for _ in range(12):
-        retries.fail(task(), "cannot", now)
+        retries.fail(task(), Failure("cannot"), now)
         (ready_at,) = retries.times_after(now)
         assert not retries.ready(task(), ready_at - 0.001)
         assert retries.ready(task(), ready_at)
@@ -89,26 +90,26 @@ def test_a_failed_task_waits_twice_as_long_each_time() -> None:
 
 def test_it_is_tried_at_once_when_it_is_about_something_else() -> None:
     retries = Retries(lambda: 0.0)
-    retries.fail(task("one"), "cannot", 0.0)
+    retries.fail(task("one"), Failure("cannot"), 0.0)
     assert not retries.ready(task("one"), 0.5)
     assert retries.ready(task("two"), 0.5)
-    retries.fail(task("two"), "cannot", 0.5)
+    retries.fail(task("two"), Failure("cannot"), 0.5)
     assert retries.outcomes()["image:a"].failures == 1
 
 
 def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
     retries = Retries(lambda: 0.0)
-    retries.fail(task(), "cannot", 1e9)
+    retries.fail(task(), Failure("cannot"), 1e9)
     assert not retries.ready(task(), 1e9 + 0.5)
     assert retries.ready(task(), 5.0)
 
 
 def test_success_and_absence_forget() -> None:
     retries = Retries(lambda: 0.0)
-    retries.fail(task(), "cannot", 0.0)
+    retries.fail(task(), Failure("cannot"), 0.0)
     retries.succeed(task(), 0.0)
     assert retries.ready(task(), 0.0)
-    retries.fail(task(), "cannot", 0.0)
+    retries.fail(task(), Failure("cannot"), 0.0)
     retries.keep_only(frozenset({"image:b"}), 0.0)
     assert not retries.outcomes()
 
@@ -155,7 +156,7 @@ def test_a_few_repairs_are_nothing_to_speak_of() -> None:
 
 def test_one_failure_is_nothing_to_another_task() -> None:
     retries = Retries(lambda: 0.0)
-    retries.fail(task(), "cannot", 0.0)
+    retries.fail(task(), Failure("cannot"), 0.0)
     assert retries.ready(task(key="image:b"), 0.0)
 
 
@@ -163,7 +164,7 @@ def test_one_failure_is_nothing_to_another_task() -> None:
 def test_jitter_lengthens_by_a_fifth_at_most(jitter: float, failures: int) -> None:
     steady, jittered = Retries(lambda: 0.0), Retries(lambda: jitter)
     for _ in range(min(failures, 40)):
-        steady.fail(task(), "cannot", 0.0)
-        jittered.fail(task(), "cannot", 0.0)
+        steady.fail(task(), Failure("cannot"), 0.0)
+        jittered.fail(task(), Failure("cannot"), 0.0)
     base, longer = steady.times_after(-1.0)[0], jittered.times_after(-1.0)[0]
     assert base <= longer <= base * 1.2 + 1e-9

@@ -134,8 +134,8 @@ def test_deleted_table_comes_back(web: Host, family: str) -> None:
     before, tables = web.pids(), web.machine.tables()
     web.machine.inside.run("nft", "delete", "table", family, dict(tables)[family])
     web.until(lambda: web.http(8080) == "one\n", "it answers again", seconds=60)
+    web.until(lambda: web.machine.tables() == tables, "the table is back")
     web.until_converged("web-web-1")
-    assert web.machine.tables() == tables
     assert web.pids() == before
 
 

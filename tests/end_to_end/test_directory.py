@@ -130,3 +130,28 @@ def test_env_file_that_changes_is_followed(host: Host) -> None:
     host.until(
         lambda: b"COLOUR=green" in (host.process("app-one-1") / "environ").read_bytes(), "the new value is there"
     )
+
+
+def test_many_specs_that_are_gone_at_once_wait_for_a_word(host: Host) -> None:
+    names = ("four", "one", "three", "two")
+    for name in ("kept", *names):
+        host.write(f"{name}.yaml", SLEEPER)
+    host.start()
+    host.until_converged(*(f"{name}-one-1" for name in ("kept", *names)))
+    before = host.pids()
+    host.remove(*(f"{name}.yaml" for name in names))
+    host.until(lambda: told(host).startswith("4 of 5 apps have left the specs"), "what waits is told")
+    host.end()
+    host.start()
+    host.until(lambda: told(host).startswith("4 of 5 apps have left the specs"), "the next daemon tells it too")
+    assert host.pids() == before
+    host.write("reconciler.removed", "one\ntwo\n")
+    host.until(lambda: host.pids().keys() == {"four-one-1", "kept-one-1", "three-one-1"}, "those with a tombstone go")
+    assert ": four, three stay until" in host.reconciler("plan", code=DIFFERENT)
+    host.write("reconciler.removed", "\n".join(names))
+    host.until_converged("kept-one-1")
+
+
+def told(host: Host) -> str:
+    """What the status says of apps that left."""
+    return next((each["message"] for each in host.ask("/v1/status")["troubles"] if each["key"] == "removals"), "")

@@ -61,6 +61,8 @@ class Host:
                 names=lambda full: SeenNames(),
                 revisions=lambda: ({}, {}),
                 refused=dict,
+                removals=lambda: None,
+                runs=lambda: ({}, {}),
                 listeners=lambda owners: (),
             )
         )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from reconciler.core.health import CommandTest, Healthcheck, HttpTest, TcpTest, Test
 from reconciler.core.model import BindMount, Container, ImageConfig, SeenImage, TmpfsMount, VolumeMount
 from reconciler.core.networking import Attachment, Destination, Port
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Quarantine, UpdateConfig, Updates
 from reconciler.errors import HostError
 from reconciler.host.revisions import MADE_FROM, RevisionFiles, last_lines, made_from, parse_made_from
@@ -86,6 +87,21 @@ def test_what_is_damaged_counts_for_nothing(settings: Settings, files: RevisionF
             (settings.state / folder / f"{name}.json").write_text(text)
         (settings.state / folder / ".half.json.new").write_text("{}")
     assert files.look() == ({}, {})
+
+
+def test_who_left_is_noted_and_forgotten(settings: Settings, files: RevisionFiles) -> None:
+    left = Removals(at=5.5, apps=("a", "b"), gone=("a",))
+    assert files.removals() is None
+    files.note_removals(left)
+    assert RevisionFiles(settings).removals() == left
+    (settings.state / "removals.json").write_text('{"at": "yesterday"}')
+    assert files.removals() is None
+    files.note_removals(None)
+    files.note_removals(None)
+    assert not (settings.state / "removals.json").exists()
+    (settings.state / "removals.json").mkdir()
+    with pytest.raises(HostError, match=r"^cannot forget which apps left: .*: "):
+        files.note_removals(None)
 
 
 def test_a_disk_that_cannot_be_written_is_one_sentence(settings: Settings, files: RevisionFiles) -> None:

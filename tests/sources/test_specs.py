@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.core.document import Document
 from reconciler.core.lock import Lock
+from reconciler.core.tombstones import Tombstones
 from reconciler.errors import SpecError
 from reconciler.sources import specs as module
 from reconciler.sources.specs import Specs
@@ -231,3 +232,19 @@ def test_a_spec_that_is_written_again_with_the_same_text_stays_the_same_document
     assert specs.load()[0]["a.yaml"] is before
     (root / "a.yaml").write_text(GOOD + "x-more: true\n")
     assert specs.load()[0]["a.yaml"] is not before
+
+
+def test_tombstones_are_read_with_the_specs_and_are_none(root: Path) -> None:
+    file = root / "reconciler.removed"
+    specs = Specs(root)
+    file.write_text("shop\nblog\n")
+    assert specs.load() == ({}, "")
+    assert specs.tombstones == Tombstones(frozenset({"shop", "blog"}))
+    assert "reconciler.removed" in specs.doubtful
+    file.unlink()
+    specs.load()
+    assert specs.tombstones == Tombstones()
+    file.mkdir()
+    specs.load()
+    assert not specs.tombstones.apps
+    assert specs.tombstones.problem.startswith("reconciler.removed:1:1: cannot read the file")

@@ -25,11 +25,11 @@ def test_examples() -> None:
     found = desired("examples")
     assert found.held == {}
     assert {container.app for container in found.containers.values()} == {
-        "blog", "cache", "dual", "gitea", "monitoring", "office", "shop", "web", "workers",
+        "blog", "cache", "dual", "gitea", "ledger", "monitoring", "office", "shop", "web", "workers",
     }  # fmt: skip
     assert sorted(found.volumes) == [
-        "blog_database", "blog_site", "cache_data", "gitea_data", "gitea_database", "monitoring_metrics", "office_data",
-        "shop_database",
+        "blog_database", "blog_site", "cache_data", "gitea_data", "gitea_database", "ledger_data", "ledger_saved",
+        "monitoring_metrics", "office_data", "shop_database",
     ]  # fmt: skip
     assert "gitea_inside" in found.networks
     assert dict(found.containers["blog-mariadb-1"].environment)["MARIADB_PASSWORD"] == "change me"
@@ -72,6 +72,7 @@ def test_specs_in_the_readme_are_right() -> None:
 
     blocks = re.findall(r"^```(toml|yaml)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     found = {text.split()[1]: parse(f"spec.{kind}", text.encode(), nothing) for kind, text in blocks}
-    assert sorted(found) == ["cache.yaml", "news.yaml", "office.yaml", "shop.toml", "wiki.yaml"]
+    files = ["backup.yaml", "cache.yaml", "news.yaml", "office.yaml", "shop.toml", "store.yaml", "wiki.yaml"]
+    assert sorted(found) == files
     assert not any(document.warnings for document in found.values())
     assert found["shop.toml"].services[0].environment == (("REGION", "eu"),)

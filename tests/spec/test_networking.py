@@ -236,13 +236,16 @@ def test_a_fixed_address_in_an_external_network_is_judged_where_that_is_declared
         ),
         (
             "ports: [{target: 80, x-egress: []}]",
-            "app.yaml:4:26: 'ports[0].x-egress' of service 'web' is ignored; it means something at a service only",
+            (
+                "app.yaml:4:26: 'ports[0].x-egress' of service 'web' is ignored; "
+                "it means something at a service and a job only"
+            ),
         ),
         (
             "networks: {default: {x-allow: []}}",
             (
                 "app.yaml:4:26: 'networks.default.x-allow' of service 'web' is ignored; "
-                "it means something at a service and an entry of 'ports' only"
+                "it means something at a service and an entry of 'ports' and a job only"
             ),
         ),
     ],

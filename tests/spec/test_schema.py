@@ -29,7 +29,7 @@ security_opt shm_size stdin_open stop_grace_period stop_signal storage_opt sysct
 use_api_socket user userns_mode uts volumes volumes_from working_dir
 """
 COMPOSE = {
-    (): "version name include services models networks volumes secrets configs",
+    (): "version name include services jobs models networks volumes secrets configs",
     ("services", "*"): COMPOSE_SERVICE,
     ("services", "*", "ports", "*"): "name mode host_ip target published protocol app_protocol",
     ("services", "*", "volumes", "*"): "type source target read_only consistency bind volume tmpfs image",
@@ -41,6 +41,7 @@ COMPOSE = {
     "driver_opts priority gw_priority",
     ("services", "*", "depends_on", "*"): "condition required restart",
     ("services", "*", "healthcheck"): "test interval timeout retries start_period start_interval disable",
+    ("services", "*", "pre_start", "*"): "command image user privileged working_dir environment per_replica",
     ("services", "*", "post_start", "*"): "command user privileged working_dir environment",
     ("services", "*", "pre_stop", "*"): "command user privileged working_dir environment",
     ("services", "*", "deploy"): "mode endpoint_mode replicas labels rollback_config update_config resources "
@@ -56,6 +57,17 @@ COMPOSE = {
     "com.docker.network.bridge.enable_icc com.docker.network.bridge.enable_ip_masquerade parent macvlan_mode "
     "ipvlan_mode ipvlan_flag",
     ("volumes", "*"): "name driver driver_opts external labels",
+}
+# What the reference of Docker Compose 5.8 says a job has not, and what it has in place of it.
+NOT_OF_A_JOB = frozenset({"pre_start", "post_start", "pre_stop", "deploy"})
+COMPOSE |= {
+    ("jobs", *path[1:]): keys
+    for path, keys in COMPOSE.items()
+    if path[:1] == ("services",) and not NOT_OF_A_JOB & set(path)
+}
+COMPOSE |= {
+    ("jobs", "*", "triggers"): "manual schedule",
+    ("jobs", "*", "triggers", "schedule", "*"): "cron timezone concurrency missed_fires",
 }
 
 
@@ -73,6 +85,9 @@ def test_examples_are_valid(path: Path) -> None:
     "data",
     [
         {},
+        {"jobs": {"a": {"image": "a"}}},
+        {"jobs": {"a": {"image": "a", "restart": "no", "triggers": {"schedule": ["@daily"]}}}},
+        {"jobs": {"a": {"image": "a", "triggers": {"schedule": [{"cron": "@daily", "concurrency": "allow"}]}}}},
         {"services": {"web": {}}},
         {"services": {"web": {"image": "a", "prots": []}}},
         {"services": {"web": {"image": "a", "ports": "80"}}},

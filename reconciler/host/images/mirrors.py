@@ -21,6 +21,8 @@ Answer = TypeVar("Answer")
 class NotHereError(HostError):
     """The place has not what was asked for, or is not to be asked for it; that is not its fault."""
 
+    fault = "absent"
+
 
 class Place(Protocol):
     """Where something may be had. `mirror` is its name, "" for what is nobody's mirror."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from reconciler.core.model import image_key
+from reconciler.core.reference import image_key
 from reconciler.core.trust import Decision
 
 

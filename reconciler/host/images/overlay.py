@@ -30,6 +30,7 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _LINKS = 40  # symbolic links in one path, as in the kernel
 _KEPT_XATTRS = (b"user.", b"security.capability")
 _DROPPED_XATTRS = (b"user.overlay.",)
+FULL = "bytes are free on the disk"  # how the sentence ends that refuses a layer for that
 
 
 @dataclass(frozen=True, slots=True)

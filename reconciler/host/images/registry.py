@@ -158,7 +158,8 @@ class Registry:
             if answer.status in {401, 403}:
                 answer.close()
                 who = f"{login.user} of {login.source}" if login else "those who have not logged in"
-                raise HostError(f"cannot {self._what}: {self._host} refuses it to {who}" + said(answer.body))
+                why = f"cannot {self._what}: {self._host} refuses it to {who}" + said(answer.body)
+                raise HostError(why).blamed("denied")
         if answer.status in good:
             return answer
         answer.close()
@@ -175,7 +176,8 @@ class Registry:
         elif login and "basic" in challenges and not login.identity:
             value, life = self._secret(url, login).basic, BASIC_LIFE
         else:
-            raise HostError(f"cannot {self._what}: {self._host} asks for a user, and nobody has logged in there")
+            why = f"cannot {self._what}: {self._host} asks for a user, and nobody has logged in there"
+            raise HostError(why).blamed("denied")
         self._tokens.keep(self._key, value, life)
         return value
 

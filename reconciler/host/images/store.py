@@ -18,8 +18,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.core.model import SeenImage, image_key
-from reconciler.core.reference import Reference, is_local, layout, parse
+from reconciler.core.model import SeenImage
+from reconciler.core.reference import Reference, image_key, is_local, layout, parse
 from reconciler.errors import HostError
 from reconciler.host.images.auth import Tokens
 from reconciler.host.images.collect import Collected, Needed, collect
@@ -163,8 +163,9 @@ class ImageStore:
 
     def collect(self, references: Collection[str], digests: Collection[str], age: float) -> Collected:
         """Throw away what these do not need and was pulled more than `age` seconds ago; waits for running pulls."""
+        before = self._clock() - age  # not of what comes while it is waited for pulls
         with self._gate.alone(patient=False):
-            gone = collect(self._disk, Needed(references=references, digests=digests), self._clock() - age)
+            gone = collect(self._disk, Needed(references=references, digests=digests), before)
             self._disk.write(_COLLECTED, b"")
             with self._lock:
                 self._seen = None

@@ -39,6 +39,8 @@ Sleep = Callable[[float], None]
 class TryAgainError(HostError):
     """No proper answer; the same request may work in a moment. `after` is what Retry-After asks, in seconds."""
 
+    fault = "unreachable"
+
     def __init__(self, message: str, after: float | None = None) -> None:
         super().__init__(message)
         self.after = after
@@ -69,10 +71,10 @@ def refuse_status(answer: Answer, what: str, now: float) -> HostError:
     if answer.status == 404:
         return NotHereError(why + said(answer.body))
     if answer.status not in AGAIN:
-        return HostError(why + said(answer.body))
+        return HostError(why + said(answer.body)).blamed("denied" if answer.status in {401, 403} else "other")
     after = parse_retry_after(answer.headers.get("retry-after", ""), now)
     if after is not None and after > LONGEST_WAIT:
-        return HostError(f"{why} and asks to wait {after:.0f} s")
+        return HostError(f"{why} and asks to wait {after:.0f} s").blamed("unreachable")
     return TryAgainError(why + said(answer.body), after)
 
 

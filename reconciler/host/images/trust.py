@@ -41,7 +41,7 @@ class Trust:
     def admit(self, reference: str) -> None:
         """Raises HostError when `reference` may not even be asked for."""
         if why := refusal(self._rules, reference):
-            raise HostError(f"cannot pull {reference}: {why}")
+            raise HostError(f"cannot pull {reference}: {why}").blamed("distrusted")
 
     def decide(self, reference: str, digests: Collection[str]) -> Decision:
         """Why the image `reference` may be used. `digests`: what it names, and the manifest chosen from that.
@@ -63,7 +63,7 @@ class Trust:
             reasons = [str(error)]
         raise HostError(
             f"cannot trust {reference}: the policy for {scope} asks for a signature by {rule.key}: {reasons[0]}"
-        )
+        ).blamed("distrusted")
 
     def holds(self, reference: str, decision: Decision) -> bool:
         """Whether an image that was let in by `decision` would be today."""

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from reconciler.host.images.inflate import LayerError, inflate
 from reconciler.host.images.listing import Writer
-from reconciler.host.images.overlay import Limits, Tree, escape
+from reconciler.host.images.overlay import FULL, Limits, Tree, escape
 from reconciler.host.images.tar import Entry, Stream, entries
 from reconciler.host.images.verify import damages
 
@@ -164,7 +164,7 @@ class _Plain:
     def _check_space(self) -> None:
         free = os.statvfs("/")
         if free.f_bavail * free.f_frsize < self._limits.reserve:
-            raise LayerError(f"fewer than {self._limits.reserve} bytes are free on the disk")
+            raise LayerError(f"fewer than {self._limits.reserve} {FULL}")
 
 
 def _verify(listing: int) -> dict[str, object]:

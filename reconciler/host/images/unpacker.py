@@ -5,6 +5,7 @@ One `Unpacker` lives as long as one pull. Called by `store`; the child itself is
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -19,7 +20,7 @@ from typing import Self
 
 from reconciler.errors import HostError
 from reconciler.host.images.documents import Descriptor
-from reconciler.host.images.overlay import Limits
+from reconciler.host.images.overlay import FULL, Limits
 from reconciler.host.run import run
 
 PIPE_SIZE = 1 << 20
@@ -121,7 +122,9 @@ class Unpacker:
         )
 
     def _error(self, layer: Descriptor, why: str) -> HostError:
-        return HostError(f"cannot unpack layer {layer.digest[:19]} of {self._reference}: {why}")
+        full = why.endswith(FULL) or os.strerror(errno.ENOSPC) in why
+        error = HostError(f"cannot unpack layer {layer.digest[:19]} of {self._reference}: {why}")
+        return error.blamed("full" if full else "other")
 
 
 def _read_all(fd: int) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from reconciler.core.jobs import Ended, Job
 from reconciler.core.model import Observed, SeenContainer, SeenImage
 from reconciler.core.names import (
     CONTAINER,
@@ -25,6 +26,8 @@ from reconciler.core.names import (
     VOLUMES,
 )
 from reconciler.core.networking import Listener
+from reconciler.core.oneshots import recalled
+from reconciler.core.tombstones import Removals
 from reconciler.core.updates import Good, Quarantine
 from reconciler.core.wiring import disconnected, with_addresses
 from reconciler.host.observe.links import Links
@@ -54,6 +57,8 @@ class Readers:
     names: Callable[[bool], SeenNames]  # True for a look from nothing
     revisions: Callable[[], tuple[Mapping[str, Good], Mapping[str, Quarantine]]]
     refused: Callable[[], Mapping[str, str]]
+    removals: Callable[[], Removals | None]
+    runs: Callable[[], tuple[Mapping[str, Job], Mapping[str, Ended]]]
     listeners: Callable[[bool], tuple[Listener, ...]]  # True to say who they are, which takes its time
 
 
@@ -77,6 +82,8 @@ class Observer:
     _ruleset: str = ""
     _guarded: tuple[str, ...] = ()
     _revisions: tuple[Mapping[str, Good], Mapping[str, Quarantine]] = field(default_factory=lambda: ({}, {}))
+    _removals: Removals | None = None
+    _runs: tuple[Mapping[str, Job], Mapping[str, Ended]] = field(default_factory=lambda: ({}, {}))
     _obstacles: tuple[str, ...] = ()
     _names: SeenNames = field(default_factory=SeenNames)
     _listeners: tuple[Listener, ...] = ()
@@ -92,7 +99,8 @@ class Observer:
         if everything or names & {SPECS, LISTENERS}:
             self._listeners = self.readers.listeners(LISTENERS in names)
         if everything or REVISIONS in names:
-            self._revisions = self.readers.revisions()
+            self._revisions, self._removals = self.readers.revisions(), self.readers.removals()
+            self._runs = self.readers.runs()
         self._look_at_networks(names, everything)
         ids = (
             None
@@ -103,7 +111,7 @@ class Observer:
             images=self.readers.images(),
             networks=self._links.networks,
             volumes=self._volumes,
-            containers=self._join(self.readers.containers.look(ids)),
+            containers=recalled(self._join(self.readers.containers.look(ids)), self._runs[1]),
             ruleset=self._ruleset,
             routes=self._links.routes,
             guarded=self._guarded,
@@ -118,6 +126,9 @@ class Observer:
             good=self._revisions[0],
             quarantined=self._revisions[1],
             refused=self.readers.refused(),
+            removals=self._removals,
+            jobs=self._runs[0],
+            ended=self._runs[1],
         )
 
     def _look_at_networks(self, names: frozenset[str], everything: bool) -> None:

@@ -21,6 +21,7 @@ from reconciler.core.record import Record, from_annotations
 from reconciler.core.starting import When
 from reconciler.host import health, logs, runs
 from reconciler.host.cgroups import Cgroups
+from reconciler.host.revisions import spoken
 from reconciler.host.runs import Run
 from reconciler.settings import Settings
 
@@ -190,6 +191,7 @@ class ContainerReader:
         )
 
     def _exited(self, watched: _Watched, folder: Path, code: int | None) -> Exited:
+        container = self._settings.containers / runs.split(watched.name)[0]
         at = _modified(folder / "exit") if code is not None else _modified(folder / "run.json")
         return Exited(
             code=UNKNOWN_EXIT if code is None else code,
@@ -197,6 +199,7 @@ class ContainerReader:
             since=watched.run.since,
             oom=(folder / "oom").exists() or self._cgroups.oom_kills(watched.name) > 0,
             stopped=(folder / "stopped").exists(),
+            said="".join(spoken(container, 1)) if code else "",
         )
 
     def _watch(self, id: str, name: str) -> _Watched | None:
@@ -288,6 +291,7 @@ def seen_container(record: Record, state: State) -> SeenContainer:
         healthcheck=record.healthcheck,
         hooks=record.hooks,
         depends_on=record.depends_on,
+        scheduled=record.scheduled,
     )
 
 

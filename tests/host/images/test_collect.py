@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,8 +102,17 @@ def test_a_damaged_record_goes(store: ImageStore, settings: Settings, pulled: di
     assert names(settings)["layers"] == 0
 
 
-def test_a_pull_that_runs_loses_nothing(store: ImageStore, settings: Settings, server: Server) -> None:
-    """F-038: who collects waits until the pull is over, and then its image is there and young."""
+def test_a_pull_that_runs_loses_nothing(settings: Settings, server: Server) -> None:
+    """F-038: who collects waits until the pull is over; its image is younger than the question who needs it."""
+    begun = threading.Event()
+
+    def clock() -> float:
+        if threading.current_thread().name == "collector":
+            begun.set()
+        return time.time()
+
+    store = ImageStore(settings, clock=clock)
+    store.recover()
     layer = one_file("a", os.urandom(300_000))
     server.image([BASE, layer])
     asked, go = threading.Event(), threading.Event()
@@ -119,8 +129,9 @@ def test_a_pull_that_runs_loses_nothing(store: ImageStore, settings: Settings, s
     pull.start()
     assert asked.wait(20)
     collected: list[Collected] = []
-    collector = threading.Thread(target=lambda: collected.append(store.collect([reference], (), 0)))
+    collector = threading.Thread(target=lambda: collected.append(store.collect((), (), 0)), name="collector")
     collector.start()
+    assert begun.wait(20)
     go.set()
     pull.join(20)
     collector.join(20)
