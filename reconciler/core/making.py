@@ -95,7 +95,7 @@ def waits_for_owner(name: str) -> Reason:
 
 
 def in_use(scene: Scene, volumes: Iterable[str], id: str) -> Reason | None:
-    """Which exclusive volume another container has, None when none; else they are taken from now on."""
+    """Which exclusive volume another container has, None when none."""
     for volume in volumes:
         if scene.claimed.get(volume, id) != id:
             owner = scene.observed.containers.get(scene.claimed[volume])
@@ -113,7 +113,7 @@ def create(scene: Scene, resolvers: Resolvers, found: Replica, cause: str, now: 
         yield Wait(lifecycle.key(container.name), where.message, code="no-address")
         return
     id, made = container_id(container, image.digest, now), revision(container, image.digest)
-    scene.claimed.update(dict.fromkeys(volumes_of(container), id))
+    scene.claim(volumes_of(container), id)
     elsewhere = bool(where.shares) or container.host_network
     steps: tuple[Step, ...] = (
         *rollout.keeping(scene, found, now),

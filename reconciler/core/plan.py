@@ -44,6 +44,7 @@ from reconciler.core.steps import (
     CreateVolume,
     Plan,
     RotateLog,
+    StartContainer,
     Task,
     Wait,
 )
@@ -322,15 +323,7 @@ def _blocked(scene: Scene, wires: Wires, seen: SeenContainer) -> Reason | None:
 
 def _kept(scene: Scene, wires: Wires, seen: SeenContainer, now: float) -> Iterator[Entry]:
     """Keeps `seen` as it is: running, connected, well, and without leftovers."""
-    declared = scene.desired.containers.get(seen.name, seen)  # as it was made, when no spec says anything of it now
-    restart, blocked = declared.restart, _blocked(scene, wires, seen)
-    if not blocked and not isinstance(seen.state, Running):
-        blocked = order.waits_for(scene, seen.app, declared.depends_on)
-    urgent = lifecycle.keep(seen, restart, blocked, now)
-    if isinstance(urgent, Wait) and blocked and urgent.code == blocked.code:
-        urgent = replace(urgent, passing=urgent.passing or order.comes(scene, seen.app, declared.depends_on))
-    if urgent is None and scene.policy.restart_unhealthy:
-        urgent = lifecycle.heal(seen, restart, now)
+    urgent = _upkeep(scene, wires, seen, now)
     if urgent:
         yield urgent
     elif seen.health is not None and seen.health.state != "healthy" and isinstance(seen.state, Running):
@@ -342,3 +335,20 @@ def _kept(scene: Scene, wires: Wires, seen: SeenContainer, now: float) -> Iterat
         yield cleaning
     if seen.log_bytes > scene.policy.log_size and isinstance(seen.state, Running):
         yield Task(f"log:{seen.name}", f"grew to {seen.log_bytes} bytes", (RotateLog(seen.id, seen.name),))
+
+
+def _upkeep(scene: Scene, wires: Wires, seen: SeenContainer, now: float) -> Entry | None:
+    """What its container needs first of all: to run, and to be well."""
+    declared = scene.desired.containers.get(seen.name, seen)  # as it was made, when no spec says anything of it now
+    blocked = _blocked(scene, wires, seen)
+    if not blocked and not isinstance(seen.state, Running):
+        blocked = order.waits_for(scene, seen.app, declared.depends_on)
+    urgent = lifecycle.keep(seen, declared.restart, blocked, now)
+    match urgent:
+        case Task(steps=steps) if any(isinstance(step, StartContainer) for step in steps):
+            scene.claim(seen.volumes, seen.id)
+        case Wait(code=code, passing=passing) if blocked and code == blocked.code:
+            return replace(urgent, passing=passing or order.comes(scene, seen.app, declared.depends_on))
+        case None if scene.policy.restart_unhealthy:
+            return lifecycle.heal(seen, declared.restart, now)
+    return urgent

@@ -49,7 +49,7 @@ def apart(scene: Scene, found: Replica) -> str:
     shared = [
         mount.volume for mount in found.container.mounts if isinstance(mount, VolumeMount) and not mount.read_only
     ]
-    unclear = [name for name in shared if _exclusive(scene, name) is None]
+    unclear = [name for name in shared if scene.exclusive(name) is None]
     return f"it writes to volume {unclear[0]}, and nothing says that two may" if unclear else ""
 
 
@@ -73,12 +73,7 @@ def _clash(scene: Scene, found: Replica) -> str:
 
 def exclusive(scene: Scene, container: Container) -> str:
     """A volume that it uses and nobody else may at the same time, "" for none."""
-    return next((name for name in volumes_of(container) if _exclusive(scene, name)), "")
-
-
-def _exclusive(scene: Scene, name: str) -> bool | None:
-    volume = scene.desired.volumes.get(name)
-    return volume.exclusive if volume else None
+    return next((name for name in volumes_of(container) if scene.exclusive(name)), "")
 
 
 def idle(found: Replica) -> bool:

@@ -7,7 +7,7 @@ are, which leave, which networks must be there, and which subnets and addresses 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -80,6 +80,14 @@ class Scene:
         if network.driver != "bridge":
             return ""
         return network.bridge or addresses.bridge_name(self.policy.instance, network.name)
+
+    def exclusive(self, volume: str) -> bool | None:
+        """Whether a volume is for one container at a time, None when its spec does not say."""
+        return _exclusive(self.desired, volume)
+
+    def claim(self, volumes: Iterable[str], id: str) -> None:
+        """Container `id` is about to start: nobody else is with these volumes, where they are exclusive."""
+        self.claimed.update({volume: id for volume in volumes if self.exclusive(volume)})
 
     def usable(self, name: str) -> bool:
         """Whether containers can join: a bridge is there before its address is."""
@@ -189,8 +197,12 @@ def _claimed(desired: Desired, observed: Observed, doing: Sequence[Task]) -> dic
             users.append((step.id, volumes_of(step.container)))
         elif isinstance(step, StartContainer) and step.id in observed.containers:
             users.append((step.id, observed.containers[step.id].volumes))
-    exclusive = {name for name, volume in desired.volumes.items() if volume.exclusive}
-    return {volume: id for id, volumes in users for volume in volumes if volume in exclusive}
+    return {volume: id for id, volumes in users for volume in volumes if _exclusive(desired, volume)}
+
+
+def _exclusive(desired: Desired, volume: str) -> bool | None:
+    """What its spec says, None when that says nothing."""
+    return desired.volumes[volume].exclusive if volume in desired.volumes else None
 
 
 def _endpoints(observed: Observed) -> Iterator[Endpoint]:

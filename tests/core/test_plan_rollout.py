@@ -221,6 +221,23 @@ def test_an_exclusive_volume_that_another_has_is_waited_for() -> None:
     assert "waits for volume shop_data, which is exclusive and in use by shop-db-1" in str(found)
 
 
+@pytest.mark.parametrize("there", [False, True], ids=["new", "after a reboot"])
+@pytest.mark.parametrize(("exclusive", "starts"), [(True, 1), (False, 2), (None, 2)])
+def test_of_two_that_would_start_at_once_one_gets_an_exclusive_volume(
+    exclusive: bool | None, starts: int, there: bool
+) -> None:
+    both = [container(service=service, mounts=DATA) for service in ("web", "db")]
+    wanted = desired(*both)
+    wanted = replace(wanted, volumes={"shop_data": replace(wanted.volumes["shop_data"], exclusive=exclusive)})
+    dead = [
+        seen(Dead(), of=each, id=f"{number}" * 64, address=f"10.0.7.{number}", mounted=True, volumes=("shop_data",))
+        for number, each in enumerate(both, 2)
+    ]
+    found = str(made(wanted, host(*dead[: 2 * there], volumes=frozenset({"shop_data"}))))
+    assert found.count("start container") == starts, found
+    assert found.count("waits for volume shop_data, which is exclusive and in use") == 2 - starts
+
+
 # --- the gate ----------------------------------------------------------------------------------------------------
 
 
