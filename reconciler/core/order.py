@@ -99,7 +99,7 @@ def _holds(seen: SeenContainer, condition: Condition) -> bool:
 
 
 def _remembered(scene: Scene, app: str, dependency: Dependency) -> bool:
-    """Whether the containers of a one-shot service that are gone have had their run as they should."""
+    """Whether the one-shot containers that are gone have had their run, and well where that is required."""
     wanted = [
         entry for entry in scene.desired.containers.values() if (entry.app, entry.service) == (app, dependency.service)
     ]
@@ -107,7 +107,7 @@ def _remembered(scene: Scene, app: str, dependency: Dependency) -> bool:
     codes = [scene.observed.ended[entry.name].code for entry in gone if replica(scene, entry).over]
     if dependency.condition == "service_healthy" or len(codes) < len(gone):
         return False
-    return dependency.condition == "service_started" or not any(codes)
+    return dependency.condition == "service_started" or not dependency.required or not any(codes)
 
 
 def _hopeless(instances: tuple[SeenContainer, ...], condition: Condition) -> bool:
