@@ -18,6 +18,8 @@ WEB = """
 image = "${REGISTRY}/web:1"
 ports = ["8080:8080"]
 stop_grace_period = "2s"
+x-drain = "0s"
+deploy.update_config.monitor = "0.5s"
 """
 SLEEPER = """
 services:

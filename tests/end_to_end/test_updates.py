@@ -18,6 +18,8 @@ pull_policy = "always"
 ports = ["8080:8080"]
 restart = "always"
 stop_grace_period = "2s"
+x-drain = "0s"
+deploy.update_config.monitor = "0.5s"
 """
 
 
