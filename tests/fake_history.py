@@ -22,16 +22,18 @@ class FakeHistory:
         self.host = host
         self.texts: dict[str, str] = {}
         self.full = False
+        self.writes: dict[str, int] = {}  # how often each record was
         self.said: dict[str, list[str]] = {}
 
     def key(self) -> str:
         return KEY
 
-    def write(self, record: Record) -> int:
+    def write(self, *records: Record) -> list[int]:
         if self.full:
             raise HostError("cannot keep history: No space left on device")
-        self.texts[name_of(record)] = render(record)
-        return len(render(record))
+        self.writes |= {name_of(record): self.writes.get(name_of(record), 0) + 1 for record in records}
+        self.texts |= {name_of(record): render(record) for record in records}
+        return [len(render(record)) for record in records]
 
     def remove(self, name: str) -> None:
         self.texts.pop(name, None)
@@ -57,5 +59,5 @@ class FakeHistory:
 
 
 def recording(host: FakeHost, files: FakeHistory | None = None, **limits: int) -> Recorder:
-    """A recorder over `host`, whose time it has."""
-    return Recorder(files or FakeHistory(host), HistoryLimits(**limits), lambda: host.now)
+    """A recorder over `host`, whose time it has; it writes when it is stopped."""
+    return Recorder(files or FakeHistory(host), HistoryLimits(**limits), lambda: host.now, quiet=60.0)

@@ -73,6 +73,8 @@ def missing(desired: Desired, observed: Observed, before: Desired, now: float) -
     """`desired`, with the apps that are on the host but in no spec, and until when that is not certain yet."""
     certain = now + CERTAIN_AFTER  # an earlier look said sooner, unless somebody set the clock back
     gone = strays(desired, observed)
+    if not gone and not desired.vanished:
+        return desired  # itself, so that everybody sees that nothing changed
     return replace(desired, vanished={app: min(before.vanished.get(app, certain), certain) for app in gone})
 
 

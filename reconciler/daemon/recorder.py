@@ -25,6 +25,8 @@ from reconciler.errors import Failure
 from reconciler.settings import HistoryLimits
 
 STOP_TIME = 5.0  # seconds that the last records have
+QUIET = 0.3  # seconds without news, after which is written what it was told: a start has something to tell four times
+MOST = 400  # news in a row that are written even so
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +37,8 @@ class Files(Protocol):
     def key(self) -> str:
         """With what hidden values are marked."""
 
-    def write(self, record: Record) -> int:
-        """Keep a record; its size in bytes."""
+    def write(self, *records: Record) -> list[int]:
+        """Keep these records; their sizes in bytes."""
 
     def remove(self, name: str) -> None:
         """Forget the record of that name."""
@@ -60,12 +62,14 @@ class Files(Protocol):
 class Recorder:
     """Told by workers and by the loop; works in its own thread, which begins with the first thing that it is told."""
 
-    def __init__(self, files: Files, limits: HistoryLimits, clock: Callable[[], float]) -> None:
-        self._files, self._limits, self._clock = files, limits, clock
+    def __init__(self, files: Files, limits: HistoryLimits, clock: Callable[[], float], quiet: float = QUIET) -> None:
+        self._files, self._limits, self._clock, self._quiet = files, limits, clock, quiet
         self._told: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._key = ""
         self._entries: dict[str, Entry] = {}
+        self._unwritten: dict[str, Record] = {}
+        self._news = 0  # since it was written last
         self._lives: dict[str, Life] = {}  # those that are not gone, and the last of each name
         self._revisions: dict[str, str] = {}  # by app
         self._hidden: dict[str, frozenset[str]] = {}  # by id: what of its output is not kept
@@ -113,8 +117,18 @@ class Recorder:
 
     def _run(self) -> None:
         self._try(self._begin)
-        while work := self._told.get():
+        while (work := self._next()) is not None:
             self._try(work)
+            self._news += 1
+        self._try(self._write)
+
+    def _next(self) -> Callable[[], None] | None:
+        if not self._unwritten:
+            return self._told.get()
+        try:
+            return self._told.get(timeout=self._quiet) if self._news < MOST else self._write
+        except queue.Empty:
+            return self._write
 
     def _try(self, work: Callable[[], None]) -> None:
         try:
@@ -148,7 +162,14 @@ class Recorder:
 
     def _keep(self, record: Record) -> None:
         self._remember(record)
-        self._entries[history.name_of(record)] = history.entry(record, self._files.write(record))
+        self._entries[history.name_of(record)] = history.entry(record, 0)
+        self._unwritten[history.name_of(record)] = record
+
+    def _write(self) -> None:
+        records, self._unwritten, self._news = self._unwritten, {}, 0
+        sizes = self._files.write(*records.values())
+        for (name, record), size in zip(records.items(), sizes, strict=True):
+            self._entries[name] = history.entry(record, size)
         self._make_room()
 
     def _make_room(self) -> None:

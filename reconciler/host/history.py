@@ -45,17 +45,18 @@ class HistoryFiles:
             raise HostError(f"cannot keep history: {self._key}: {error.strerror}") from error
         return made
 
-    def write(self, record: Record) -> int:
-        """Keep `record` in place of an older one of its name; its size in bytes. Raises HostError."""
-        path, text = self._folder / f"{name_of(record)}.json", render(record)
+    def write(self, *records: Record) -> list[int]:
+        """Keep `records` in place of older ones of their names; their sizes in bytes. Raises HostError."""
+        texts = {self._folder / f"{name_of(record)}.json": render(record) for record in records}
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.replace(path, text)
-            files.sync(path)
-            files.sync(self._folder)
+            for path, text in texts.items():
+                files.replace(path, text)
+            for path in (*texts, self._folder):  # the first one brings most of the others to the disk along with it
+                files.sync(path)
         except OSError as error:
-            raise HostError(f"cannot keep history: {path}: {error.strerror}") from error
-        return len(text.encode())
+            raise HostError(f"cannot keep history: {self._folder}: {error.strerror}") from error
+        return [len(text.encode()) for text in texts.values()]
 
     def remove(self, name: str) -> None:
         """Forget the record of that name. Raises HostError."""

@@ -100,6 +100,16 @@ def test_what_is_recorded_is_the_task_that_was_executed(machine: Recorded) -> No
     assert [step.split(" ")[0] for step in life.acts[0].plan] == ["create", "connect", "start"]
 
 
+def test_what_happens_at_once_is_written_at_once(machine: Recorded) -> None:
+    """Each write waits for the disk: a start that has something to tell four times is written once."""
+    machine.files = files = FakeHistory(machine.host)
+    machine.restart()
+    machine.write(1)
+    machine.recorder.stop()
+    assert len(files.read().lives[0].acts) == 1
+    assert max(files.writes.values()) == 1
+
+
 def test_an_end_that_nobody_asked_for_is_told_with_its_last_lines_and_once(machine: Recorded) -> None:
     machine.write(1)
     (id,) = machine.running.values()

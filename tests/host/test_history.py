@@ -31,7 +31,7 @@ def files(settings: Settings) -> HistoryFiles:
 
 def test_what_is_written_outlives_the_daemon_and_is_for_root_only(settings: Settings, files: HistoryFiles) -> None:
     older = replace(LIFE, id="f" * 64, at=0.5)
-    assert files.write(LIFE) == (settings.state / "history" / f"{LIFE.id}.json").stat().st_size
+    assert files.write(LIFE) == [(settings.state / "history" / f"{LIFE.id}.json").stat().st_size]
     files.write(REVISION)
     files.write(older)
     assert HistoryFiles(settings).read() == History((older, LIFE), (REVISION,))
