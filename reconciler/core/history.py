@@ -314,21 +314,28 @@ def revisions(desired: Desired, observed: Observed, known: Mapping[str, str], ke
     apps: dict[str, list[Container]] = defaultdict(list)
     for wanted in desired.containers.values():
         apps[wanted.app].append(wanted)
-    made = [_revision(app, wanted, observed, key, at) for app, wanted in sorted(apps.items())]
     there = {seen.app for seen in observed.containers.values()}  # what is left of an app may still be held
     gone = [] if desired.unavailable else sorted(known.keys() - apps.keys() - desired.held.keys() - there)
     left = [AppRevision(app=app, revision=NOTHING, at=at) for app in gone]
-    return [one for one in (*made, *left) if one and known.get(one.app) != one.revision]
+    return [*_changed(apps, observed, known, key, at), *(one for one in left if known[one.app] != NOTHING)]
 
 
-def _revision(app: str, wanted: list[Container], observed: Observed, key: str, at: float) -> AppRevision | None:
+def _changed(
+    apps: Mapping[str, list[Container]], observed: Observed, known: Mapping[str, str], key: str, at: float
+) -> Iterator[AppRevision]:
+    """Those whose images are all here, and that are not as they were."""
+    for app, wanted in sorted(apps.items()):
+        made = [(one, image.digest) for one in wanted if (image := image_of(one, observed.images))]
+        named = app_revision((one.name, revision(one, image)) for one, image in made)
+        if len(made) == len(wanted) and named != known.get(app):
+            yield AppRevision(app=app, revision=named, at=at, services=_services(made, key))
+
+
+def _services(made: Iterable[tuple[Container, str]], key: str) -> tuple[Service, ...]:
     services: dict[str, list[tuple[Container, str]]] = defaultdict(list)
-    for container in sorted(wanted, key=lambda one: (one.service, one.replica)):
-        image = image_of(container, observed.images)
-        if image is None:
-            return None
-        services[container.service].append((container, image.digest))
-    found = tuple(
+    for container, image in sorted(made, key=lambda one: (one[0].service, one[0].replica)):
+        services[container.service].append((container, image))
+    return tuple(
         Service(
             name=name,
             image=replicas[0][0].image,
@@ -337,9 +344,6 @@ def _revision(app: str, wanted: list[Container], observed: Observed, key: str, a
             facts=facts(*replicas[0], key),
         )
         for name, replicas in services.items()
-    )
-    return AppRevision(
-        app=app, revision=app_revision(pair for one in found for pair in one.revisions), at=at, services=found
     )
 
 

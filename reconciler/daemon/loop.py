@@ -183,7 +183,7 @@ class Loop:
         established, known = _established(observed), self._meant
         if known and known[:2] == (specs, established) and not specs.lock.problem:
             return known[2]
-        desired = meaning(specs, observed)
+        desired = _same(meaning(specs, observed), self.desired)
         self._meant = specs, established, desired
         return desired
 
@@ -318,6 +318,13 @@ def meaning(specs: Specs, observed: Observed) -> Desired:
     unavailable = specs.unavailable or (specs.doubtful if established - specs.tombstones.apps else "")
     desired = resolve(specs.documents, established, unavailable, specs.apps)
     return locked(replace(desired, tombstones=specs.tombstones), specs.lock, observed)
+
+
+def _same(desired: Desired, before: Desired) -> Desired:
+    """`desired`, with the containers that are as before as the same objects: looks compare nothing as often."""
+    known = before.containers
+    same = {name: known[name] if known.get(name) == made else made for name, made in desired.containers.items()}
+    return replace(desired, containers=same)
 
 
 def _established(observed: Observed) -> frozenset[str]:

@@ -91,7 +91,7 @@ class ContainerBundles:
     def _make_durable(self, folder: Path) -> None:
         """Beside the start, which need not wait: what a power cut takes before this is damaged, and is made again."""
         with contextlib.suppress(OSError):  # removed again meanwhile, or the disk fails: the next start will tell
-            for path in (folder / MADE_FROM, folder / "config.json", folder, folder.parent):
+            for path in (folder / "config.json", folder, folder.parent):
                 files.sync(path)
 
     def _build(self, half: Path, container: Container, image: SeenImage, instance: Instance) -> None:

@@ -1,5 +1,6 @@
-"""The flight recorder's files below the state directory: `history/<name>.json`, each written whole and durable.
+"""The flight recorder's files below the state directory: `history/<name>.json`, each written whole.
 
+They outlive daemons and reboots; nobody waits for the disk, so a power cut may take what was told just before.
 What is in them is made in `core.history`. A file that cannot be read counts for nothing and is taken away when room is
 made. The key with which hidden values are marked lies beside the folder, not in it. Called by `daemon.recorder`.
 """
@@ -52,8 +53,6 @@ class HistoryFiles:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for path, text in texts.items():
                 files.replace(path, text)
-            for path in (*texts, self._folder):  # the first one brings most of the others to the disk along with it
-                files.sync(path)
         except OSError as error:
             raise HostError(f"cannot keep history: {self._folder}: {error.strerror}") from error
         return [len(text.encode()) for text in texts.values()]

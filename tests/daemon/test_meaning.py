@@ -38,6 +38,20 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[str]]:
     return found
 
 
+def test_what_no_spec_changed_stays_the_same_object(machine: Machine) -> None:
+    """Looks compare containers with those of which a digest is known, again and again."""
+    machine.texts = {"shop.yaml": SHOP}
+    machine.settle()
+    machine.loop.look(frozenset({SPECS}))
+    before = machine.loop.desired
+    machine.loop.look(frozenset({SPECS}))
+    assert machine.loop.desired is before
+    machine.texts = {"shop.yaml": SHOP, "blog.yaml": BLOG}
+    machine.settle()
+    assert machine.loop.desired.containers.keys() > before.containers.keys()
+    assert all(machine.loop.desired.containers[name] is same for name, same in before.containers.items())
+
+
 def test_the_same_specs_are_not_resolved_again(machine: Machine, resolved: list[frozenset[str]]) -> None:
     machine.texts = {"shop.yaml": SHOP}
     machine.settle()
