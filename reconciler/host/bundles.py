@@ -72,7 +72,7 @@ class ContainerBundles:
         half = self._hidden(id)
         try:
             self._build(half, whole, image, instance)
-            files.replace(half / MADE_FROM, made_from(container, image))  # as declared: its revision is another's too
+            files.replace(half / MADE_FROM, made_from(container, image))  # as declared, not as filled in
             half.rename(self._folder(id))
         except OSError as error:
             _discard(half)
